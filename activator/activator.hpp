@@ -1,7 +1,7 @@
 #pragma once
 // The control thread's part of rouse: it decides how many instances each function has, starts and stops them through a
-// backend, and publishes those that are ready to the functions' parking lots. Owns every instance. All of it runs on one
-// control executor; what workers may touch is named in `function_runtime`.
+// backend, and publishes those that are ready to the functions' parking lots. Owns every instance. All of it runs on
+// one control executor; what workers may touch is named in `function_runtime`.
 
 #include <chrono>
 #include <cstdint>
@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
-#include <boost/asio/io_context.hpp>
 #include <spdlog/logger.h>
+#include <boost/asio/io_context.hpp>
 
 #include "activator/backend/backend.hpp"
 #include "activator/output_ring.hpp"
@@ -23,20 +23,20 @@
 
 namespace rouse::activator {
 
-/// What workers and the control thread share about one function (in this version: of its only revision). Lives as long as
-/// the activator.
+/// What workers and the control thread share about one function (in this version: of its only revision). Lives as long
+/// as the activator.
 class function_runtime {
  public:
   function_runtime(const config::function& config, std::uint32_t index, std::function<void()> demand);
   const config::function& config;
-  const std::uint32_t index;            ///< into snapshot.functions
+  const std::uint32_t index;  ///< into snapshot.functions
   park_budget budget;
   parking_lot lot;
-  output_ring output;                   ///< what its instances wrote lately; for `rouse logs`
+  output_ring output;  ///< what its instances wrote lately; for `rouse logs`
 };
 
-/// What the activator asks of the data plane. Implemented by the gateway; called on the control thread; `then` is called
-/// later on the control thread.
+/// What the activator asks of the data plane. Implemented by the gateway; called on the control thread; `then` is
+/// called later on the control thread.
 class data_plane {
  public:
   /// Every worker closes its idle connections to this instance and takes no new one; `then` once all have.
@@ -52,8 +52,8 @@ class data_plane {
 struct instance_status {
   std::uint64_t id = 0;
   std::string name;
-  std::string state;                    ///< starting, ready, draining, stopping, ...
-  std::string address;                  ///< "127.0.0.1:20001"; empty while starting
+  std::string state;    ///< starting, ready, draining, stopping, ...
+  std::string address;  ///< "127.0.0.1:20001"; empty while starting
   std::uint32_t in_flight = 0;
   std::chrono::milliseconds age{0};
 };
@@ -71,8 +71,8 @@ struct function_status {
   std::uint64_t in_flight = 0;
   unsigned desired = 0;
   std::vector<instance_status> instances;
-  std::vector<decision_status> decisions;         ///< the last ten, newest first
-  std::string failure;                            ///< why the last start failed; empty when none is in force
+  std::vector<decision_status> decisions;  ///< the last ten, newest first
+  std::string failure;                     ///< why the last start failed; empty when none is in force
   std::uint64_t decisions_up = 0;
   std::uint64_t decisions_down = 0;
   std::map<std::string, std::uint64_t> start_failures;  ///< by reason word
@@ -87,6 +87,7 @@ class activator final : public backend_listener {
   /// The backend is given by use_backend() because each needs the other.
   activator(boost::asio::io_context& control, const config::snapshot& snapshot, data_plane& plane, unsigned workers,
             spdlog::logger& log);
+  /// When nobody waits and no slot is taken any more: the workers are joined by then.
   ~activator();
 
   void use_backend(backend& with) noexcept;
@@ -98,11 +99,14 @@ class activator final : public backend_listener {
   [[nodiscard]] function_runtime* find(std::string_view name) noexcept;
   [[nodiscard]] std::size_t size() const noexcept;
 
-  /// Ends every instance: idle ones now, busy ones as their last slot is given back or, at `deadline`, by force; then `done`.
-  /// Work that is parked still gets its instance until then. Call again with an earlier deadline to hurry.
+  /// Ends every instance: idle ones now, busy ones as their last slot is given back or, at `deadline`, by force; then
+  /// `done`, once, on the control thread and never from inside. Work that is parked still gets its instance until then;
+  /// what is parked at the deadline stays so, and is the caller's to answer. A polite stop may last a second beyond the
+  /// deadline; a deadline that has passed kills. Call again with an earlier deadline to hurry; its `done`, if any,
+  /// replaces the first.
   void shut_down(std::chrono::steady_clock::time_point deadline, std::function<void()> done);
 
-  /// Control thread only.
+  /// In the order of the snapshot. Control thread only.
   [[nodiscard]] std::vector<function_status> status() const;
 
   // backend_listener

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -14,13 +15,14 @@ namespace rouse::activator {
 class output_ring {
  public:
   struct line {
-    std::uint64_t number = 0;                      ///< counts from 1, without gaps
+    std::uint64_t number = 0;  ///< counts from 1, without gaps
     std::chrono::system_clock::time_point at;
     std::string instance;
     std::string text;
   };
   static constexpr std::size_t max_lines = 1000;
-  static constexpr std::size_t max_bytes = 256 * 1024;
+  static constexpr std::size_t max_bytes = 256 * 1024;      ///< of text and instance names
+  static constexpr std::size_t max_line_bytes = 16 * 1024;  ///< what is longer is cut
 
   void add(std::string instance, std::string text, std::chrono::system_clock::time_point at);
   /// Lines with a number above `after`, oldest first, at most `limit` (the newest of them when there are more).
@@ -28,7 +30,7 @@ class output_ring {
 
  private:
   mutable std::mutex mutex_;
-  std::deque<line> lines_;
+  std::unique_ptr<std::deque<line>> lines_;  ///< made with the first line: an empty deque is half a kilobyte
   std::size_t bytes_ = 0;
   std::uint64_t last_ = 0;
 };

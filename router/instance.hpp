@@ -1,7 +1,7 @@
 #pragma once
-// One running copy of a function as the data plane sees it: where it listens, whether it may take work, and how many slots
-// of it are taken. Made and destroyed by the control thread; taken from and given back to by every worker. State and count
-// share one atomic word, so "drain" and "the last slot was given back" can never miss each other.
+// One running copy of a function as the data plane sees it: where it listens, whether it may take work, and how many
+// slots of it are taken. Made and destroyed by the control thread; taken from and given back to by every worker. State
+// and count share one atomic word, so "drain" and "the last slot was given back" can never miss each other.
 
 #include <atomic>
 #include <cstdint>
@@ -30,27 +30,50 @@ class instance {
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] std::uint32_t slot_limit() const noexcept { return slot_limit_; }
 
-  /// Where it listens. Set once by the control thread before the first open(); read by workers only while they hold a slot.
+  /// Where it listens. Set once by the control thread before the first open(); read by workers only while they hold a
+  /// slot.
   void set_address(address where) noexcept { address_ = where; }
   [[nodiscard]] const address& where() const noexcept { return address_; }
 
-  [[nodiscard]] instance_state state() const noexcept;
-  [[nodiscard]] std::uint32_t slots_taken() const noexcept;
+  /// When its start was decided and when it was ready (steady_clock, nanoseconds since its epoch). Set with the
+  /// address.
+  void set_birth(std::int64_t decided_ns, std::int64_t ready_ns) noexcept {
+    decided_ns_ = decided_ns;
+    ready_ns_ = ready_ns;
+  }
+  [[nodiscard]] std::int64_t decided_ns() const noexcept { return decided_ns_; }
+  [[nodiscard]] std::int64_t ready_ns() const noexcept { return ready_ns_; }
 
-  // --- any worker -----------------------------------------------------------------------------------------------------
+  [[nodiscard]] instance_state state() const noexcept { return state_of(word_.load(std::memory_order_seq_cst)); }
+  [[nodiscard]] std::uint32_t slots_taken() const noexcept { return taken_of(word_.load(std::memory_order_seq_cst)); }
+
+  /// What free_load() says of an instance that must not be given work now.
+  static constexpr std::uint32_t no_free_slot = std::numeric_limits<std::uint32_t>::max();
+  /// Slots taken when the instance is open and below its limit, otherwise no_free_slot; one seq_cst load, which the
+  /// parking lot's protocol relies on.
+  [[nodiscard]] std::uint32_t free_load() const noexcept {
+    const std::uint64_t word = word_.load(std::memory_order_seq_cst);
+    return has_free_slot(word) ? taken_of(word) : no_free_slot;
+  }
+
+  // --- any worker --------------------------------------------------------------------------------------------------
   /// Takes one slot: true when the instance was open and below its limit. seq_cst.
   [[nodiscard]] bool try_take() noexcept;
-  /// Gives one slot back and returns how many are still taken. seq_cst. The lot, not the caller, offers it on.
-  std::uint32_t give_back() noexcept;
+  /// Nanoseconds since the steady clock's epoch.
+  [[nodiscard]] static std::int64_t steady_now() noexcept;
+  /// Gives one slot back and returns how many are still taken. seq_cst. The lot, not the caller, offers it on. Reads
+  /// the clock only when the count falls to 0, and notes the time before the count can be seen at 0: who finds the
+  /// instance idle also finds since when.
+  std::uint32_t give_back(std::int64_t (*now)() noexcept = steady_now) noexcept;
 
-  // --- control thread: each returns false when the state it starts from does not hold --------------------------------
-  bool open() noexcept;              ///< starting, ejected, frozen or draining -> open
-  bool drain() noexcept;             ///< open or ejected -> draining
-  bool eject() noexcept;             ///< open -> ejected
-  bool freeze() noexcept;            ///< open with no slot taken -> frozen
-  bool stop_if_idle() noexcept;      ///< open, draining, ejected or frozen with no slot taken -> stopping
-  void mark_stopping() noexcept;     ///< any -> stopping, whatever is taken (a second signal, a drain that timed out)
-  void mark_gone() noexcept;         ///< any -> gone; slots still taken are given back as usual
+  // --- control thread: each returns false when the state it starts from does not hold ------------------------------
+  bool open() noexcept;           ///< starting, ejected, frozen or draining -> open
+  bool drain() noexcept;          ///< open or ejected -> draining
+  bool eject() noexcept;          ///< open -> ejected
+  bool freeze() noexcept;         ///< open with no slot taken -> frozen
+  bool stop_if_idle() noexcept;   ///< open, draining, ejected or frozen with no slot taken -> stopping
+  void mark_stopping() noexcept;  ///< any but gone -> stopping, whatever is taken (a drain that timed out)
+  void mark_gone() noexcept;      ///< any -> gone; slots still taken are given back as usual
 
   /// When the last slot was given back (steady_clock, nanoseconds since its epoch); 0 before the first one.
   [[nodiscard]] std::int64_t last_active() const noexcept { return last_active_.load(std::memory_order_relaxed); }
@@ -61,18 +84,39 @@ class instance {
   struct ledger {
     std::atomic<std::uint32_t> connections{0};  ///< open or being dialled, over all workers
     std::atomic<std::uint32_t> dialling{0};     ///< connects in progress, over all workers
-    std::atomic<int> probe_socket{-1};          ///< the readiness probe's connected descriptor, taken by the first user; owned here
+    /// The readiness probe's connected descriptor, taken by the first user; owned here.
+    std::atomic<int> probe_socket{-1};
     std::unique_ptr<std::atomic<std::uint32_t>[]> idle;  ///< idle connections, per worker
   };
   ledger connections;
 
+  /// Only without a slot limit: grants to parked work whose exchange was not answered yet. Guarded by the parking lot's
+  /// mutex.
+  std::uint32_t unanswered_grants = 0;
+
  private:
-  std::atomic<std::uint64_t> word_;  ///< state in the upper half, slots taken in the lower
+  static constexpr std::uint64_t pack(instance_state state, std::uint32_t taken) noexcept {
+    return static_cast<std::uint64_t>(state) << 32 | taken;
+  }
+  static constexpr instance_state state_of(std::uint64_t word) noexcept {
+    return static_cast<instance_state>(word >> 32);
+  }
+  static constexpr std::uint32_t taken_of(std::uint64_t word) noexcept { return static_cast<std::uint32_t>(word); }
+  [[nodiscard]] bool has_free_slot(std::uint64_t word) const noexcept {
+    return state_of(word) == instance_state::open &&
+           taken_of(word) < (slot_limit_ == 0 ? no_free_slot - 1 : slot_limit_);
+  }
+  bool move(unsigned from, instance_state to, bool only_idle) noexcept;
+
+  alignas(64) std::atomic<std::uint64_t> word_;  ///< state in the upper half, slots taken in the lower
   std::atomic<std::int64_t> last_active_{0};
-  const std::uint64_t id_;
+  // What never changes does not share the line that every take and give back writes.
+  alignas(64) const std::uint64_t id_;
   const std::string name_;
   const std::uint32_t slot_limit_;
   address address_;
+  std::int64_t decided_ns_ = 0;
+  std::int64_t ready_ns_ = 0;
 };
 
 }  // namespace rouse::router

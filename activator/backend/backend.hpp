@@ -61,6 +61,7 @@ class backend {
   /// Begins to start an instance; on_ready or on_exit follows.
   virtual void start(const start_spec& spec) = 0;
   /// Asks the instance to end: politely, then by force after `grace` (0: at once). Harmless for an id that has ended.
+  /// Called again, it hurries: the earlier of the two moments of force holds.
   virtual void stop(std::uint64_t id, std::chrono::milliseconds grace) = 0;
 };
 

@@ -46,6 +46,7 @@ struct reply_info {
   body_out body = body_out::none;
   std::optional<double> park_ms;       ///< Server-Timing, after a wait
   std::optional<double> cold_ms;
+  std::string_view date;               ///< written as Date when the instance sent none (see write_date); empty: left out
 };
 
 /// Appends the head of the response to the caller: the instance's fields without hop-by-hop ones, framing, Connection, and
@@ -66,6 +67,7 @@ struct problem_reply {
   bool keep_alive = false;
   bool head_only = false;              ///< answer to HEAD: the length without the body
   unsigned caller_version = 11;
+  std::string_view date;               ///< written as Date; empty: left out
 };
 
 /// Appends head and body.
@@ -73,5 +75,8 @@ void compose_problem(std::string& out, const problem_reply& problem);
 
 /// "Too Many Requests" for 429, and so on; "Unknown" for what has no name.
 [[nodiscard]] std::string_view status_text(unsigned status) noexcept;
+
+/// Replaces `out` with `now` as an HTTP date ("Sun, 06 Nov 1994 08:49:37 GMT"); for a worker to keep, and renew each second.
+void write_date(std::string& out, std::chrono::system_clock::time_point now);
 
 }  // namespace rouse::gateway::http

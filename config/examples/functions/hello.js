@@ -1,0 +1,8 @@
+// A function: any program that serves HTTP on $PORT.
+const http = require('http');
+
+http.createServer((request, response) => {
+  request.resume();
+  response.setHeader('Content-Type', 'text/plain; charset=utf-8');
+  response.end(`Hello from Node! ${request.method} ${request.url} (instance ${process.pid})\n`);
+}).listen(Number(process.env.PORT), '127.0.0.1');

@@ -1,0 +1,285 @@
+#include "config/load.hpp"
+
+#include <malloc.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <deque>
+#include <exception>
+#include <filesystem>
+#include <set>
+
+#include "config/files.hpp"
+#include "config/readers.hpp"
+
+namespace rouse::config {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Deepest chain of files that include each other.
+constexpr std::size_t most_nested_files = 32;
+/// Names that are compared with all functions for a suggestion; a bound, because each costs as much as there are
+/// functions.
+constexpr std::size_t most_suggestions = 100;
+
+/// A file that is being read. Stays where it is until the load ends, because places refer to its name.
+struct source {
+  std::string name;      ///< as shown in problems
+  std::string folder;    ///< absolute
+  std::string identity;  ///< canonical path; empty for text that is in no file
+  document content;
+};
+
+class loader {
+ public:
+  explicit loader(const environment& env) : env_(env) {}
+
+  load_result load_file(const std::string& path) {
+    main_ = path;
+    std::error_code ignored;
+    source& file = sources_.emplace_back();
+    file.name = path;
+    file.folder = fs::absolute(path).lexically_normal().parent_path().string();
+    file.identity = fs::weakly_canonical(path, ignored).string();
+    auto text = read_file(path);
+    if (text.value) return finish(file, *text.value);
+    problems_.add(path, {}, text.error);
+    return {std::nullopt, problems_.take()};
+  }
+
+  load_result load_text(std::string_view text, const std::string& name) {
+    main_ = name;
+    source& file = sources_.emplace_back();
+    file.name = name;
+    file.folder = fs::current_path().string();
+    return finish(file, text);
+  }
+
+  /// Bytes of YAML that were read.
+  [[nodiscard]] std::size_t size() const { return size_; }
+
+ private:
+  load_result finish(source& file, std::string_view text) {
+    read(file, text);
+    check_routes();
+    if (!problems_.empty()) return {std::nullopt, problems_.take()};
+    for (auto& [name, entry] : functions_) result_.functions.push_back(std::move(entry.value));
+    for (route_draft& draft : routes_) result_.routes.push_back(std::move(draft.value));
+    return {std::move(result_), {}};
+  }
+
+  [[nodiscard]] bool is_main(const source& file) const { return &file == &sources_.front(); }
+
+  void read(source& file, std::string_view text) {
+    size_ += text.size();
+    file.content = parse_yaml(text, file.name, env_, problems_);
+    const node* const root = file.content.root;
+    if (root == nullptr || root->type == node::kind::null) {
+      incomplete_ = incomplete_ || file.content.syntax_error;
+      return;
+    }
+    scope const in{file.name, file.folder, problems_, directories_};
+    if (root->type != node::kind::map) {
+      incomplete_ = true;
+      return in.fail(root->at, "the file must be a mapping with keys such as `functions`, not " +
+                                   std::string(describe(root->type)));
+    }
+    if (root->broken) return;
+    // Defaults first: functions may stand before them in the file, or in another file.
+    for (const member& entry : root->members) {
+      if (entry.key == "defaults" && is_main(file)) {
+        if (const node* map = mapping(in, entry)) read_defaults(in, *map, defaults_);
+      }
+    }
+    const member* include = nullptr;
+    for (const member& entry : root->members) {
+      if (entry.key == "include")
+        include = &entry;
+      else
+        read_part(in, file, entry);
+    }
+    // Last, so that a file's own routes come before those of the files it includes.
+    if (include != nullptr) read_includes(in, file, *include);
+  }
+
+  void read_part(const scope& in, const source& file, const member& entry) {
+    if (entry.key == "functions") {
+      read_functions(in, entry);
+    } else if (entry.key == "routes") {
+      read_routes(in, entry, routes_);
+    } else if ((entry.key == "server" || entry.key == "defaults") && !is_main(file)) {
+      in.fail(entry.at, shown(entry.key) + " can stand only in the main file, " + shown(main_) +
+                            ": an included file has `functions`, `routes` and `include`");
+    } else if (entry.key == "server") {
+      if (const node* map = mapping(in, entry)) read_server(in, *map, result_.server);
+    } else if (entry.key != "defaults") {
+      unknown_key(in, entry, "");
+    }
+  }
+
+  void read_functions(const scope& in, const member& entry) {
+    const node* const map = mapping(in, entry);
+    if (map == nullptr) {
+      incomplete_ = true;
+      return;
+    }
+    for (const member& item : map->members) {
+      std::optional<function> made = read_function(in, item, defaults_);
+      if (!made) {
+        refused_.insert(item.key);
+        continue;
+      }
+      auto const [known, fresh] = functions_.try_emplace(item.key, defined{std::move(*made), {&in.file, item.at}});
+      if (fresh) continue;
+      const place& first = known->second.at;
+      in.fail(item.at, "the function " + shown(item.key) + " is defined twice: here and at " + *first.file + ":" +
+                           std::to_string(first.at.line) + ":" + std::to_string(first.at.column));
+    }
+  }
+
+  void read_includes(const scope& in, const source& file, const member& entry) {
+    auto const patterns = texts(in, entry, "[functions/*.yaml]", true);
+    if (!patterns) {
+      incomplete_ = true;
+      return;
+    }
+    for (const marked_text& pattern : *patterns) {
+      auto const fail = [&](const std::string& message) {
+        incomplete_ = true;
+        in.fail(pattern.at, shown(entry.key) + " " + message);
+      };
+      if (pattern.text->empty()) {
+        fail("has an empty name: write the name of a file, or a pattern such as `functions/*.yaml`");
+        continue;
+      }
+      auto const found = find_included(file.folder, *pattern.text);
+      if (!found.value) {
+        fail(found.error);
+        continue;
+      }
+      for (const std::string& path : *found.value) {
+        if (std::string why = read_included(file, path, *pattern.text); !why.empty()) fail(why);
+      }
+    }
+  }
+
+  /// How a file that `parent` includes is shown: relative, when the parent was given so.
+  [[nodiscard]] static std::string shown_name(const source& parent, const std::string& path) {
+    std::string const prefix = parent.folder == "/" ? "/" : parent.folder + "/";
+    if (!path.starts_with(prefix)) return path;
+    fs::path const folder = parent.identity.empty() ? fs::path() : fs::path(parent.name).parent_path();
+    return (folder / path.substr(prefix.size())).lexically_normal().string();
+  }
+
+  /// Reads one included file, unless it was read before. Returns why it cannot be included.
+  std::string read_included(const source& parent, const std::string& path, const std::string& pattern) {
+    std::error_code ignored;
+    std::string const identity = fs::weakly_canonical(path, ignored).string();
+    std::string const name = shown_name(parent, path);
+    open_.push_back(&parent);
+    std::string why;
+    auto const same = [&](const source* s) { return s->identity == identity; };
+    auto const loop = std::find_if(open_.begin(), open_.end(), same);
+    if (loop != open_.end()) {
+      for (auto s = loop; s != open_.end(); ++s) why += (*s)->name + " -> ";
+      why = "makes a circle: " + why + name + "; remove " + shown(pattern) + ", or make it match other files only";
+    } else if (open_.size() >= most_nested_files) {
+      why = "goes through too many files, " + std::to_string(most_nested_files) +
+            " one inside the other: include them from fewer";
+    } else if (seen_.insert(identity).second) {
+      auto text = read_file(path);
+      if (text.value) {
+        source& file = sources_.emplace_back();
+        file.name = name;
+        file.folder = fs::path(path).lexically_normal().parent_path().string();
+        file.identity = identity;
+        read(file, *text.value);
+      } else {
+        why = "names " + shown(name) + ", but " + text.error;
+      }
+    }
+    open_.pop_back();
+    return why;
+  }
+
+  void check_routes() {
+    // With a file that could not be read, its functions would be reported as missing: that helps nobody.
+    if (incomplete_) return;
+    std::vector<std::string_view> names;
+    std::size_t compared = 0;
+    for (const route_draft& draft : routes_) {
+      const std::string& wanted = draft.value.function;
+      if (wanted.empty() || functions_.contains(wanted) || refused_.contains(wanted)) continue;
+      if (names.empty()) {
+        for (const auto& [name, entry] : functions_) names.push_back(name);
+      }
+      std::string_view const near = compared++ < most_suggestions ? closest(wanted, names) : std::string_view();
+      problems_.add(draft.function_at,
+                    "there is no function " + shown(wanted) +
+                        (near.empty() ? ": define it under `functions`" : ": did you mean " + shown(near) + "?"));
+    }
+  }
+
+  struct defined {
+    function value;
+    place at;
+  };
+
+  const environment& env_;
+  std::string main_;
+  problem_list problems_;
+  std::deque<source> sources_;
+  std::vector<const source*> open_;  ///< the chain of files that leads to the one being read
+  std::set<std::string> seen_;       ///< included before, by identity
+  std::map<std::string, std::string> directories_;
+  function_draft defaults_;
+  std::map<std::string, defined, std::less<>> functions_;
+  std::set<std::string> refused_;  ///< functions that were reported for their name
+  std::vector<route_draft> routes_;
+  snapshot result_;
+  std::size_t size_ = 0;
+  bool incomplete_ = false;  ///< something that may define functions could not be read
+};
+
+/// Runs `work` on a fresh loader; whatever it throws becomes a problem.
+template <class Work>
+load_result guarded(const std::string& name, const environment& env, Work&& work) {
+  load_result out;
+  std::size_t size = 0;
+  try {
+    loader all(env);
+    out = work(all);
+    size = all.size();
+  } catch (const std::exception& error) {
+    out = {std::nullopt, {{name, 0, 0, std::string("the configuration could not be loaded: ") + error.what()}}};
+  }
+  // The tree of a large file takes many times its size, and would stay with the process.
+  if (size > 256UL * 1024) ::malloc_trim(0);
+  return out;
+}
+
+}  // namespace
+
+std::string problem::to_string() const {
+  if (line == 0) return file + ": " + message;
+  return file + ":" + std::to_string(line) + ":" + std::to_string(column) + ": " + message;
+}
+
+environment process_environment() {
+  return [](const std::string& name) -> std::optional<std::string> {
+    const char* const value = std::getenv(name.c_str());
+    if (value == nullptr) return std::nullopt;
+    return std::string(value);
+  };
+}
+
+load_result load(const std::string& path, const environment& env) {
+  return guarded(path, env, [&](loader& all) { return all.load_file(path); });
+}
+
+load_result load_text(std::string_view text, const std::string& name, const environment& env) {
+  return guarded(name, env, [&](loader& all) { return all.load_text(text, name); });
+}
+
+}  // namespace rouse::config

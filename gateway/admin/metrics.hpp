@@ -1,0 +1,37 @@
+#pragma once
+// What Prometheus scrapes. The workers' counters and the activator's status become metric families at the moment of a scrape;
+// nothing is registered beforehand, so a function that was never used costs nothing and has no series. Admin thread.
+
+#include <string>
+#include <vector>
+
+#include <prometheus/collectable.h>
+#include <prometheus/metric_family.h>
+
+#include "activator/activator.hpp"
+#include "config/config.hpp"
+#include "gateway/stats.hpp"
+
+namespace rouse::gateway {
+
+class metrics_collector final : public prometheus::Collectable {
+ public:
+  /// Borrows everything for as long as it lives; made anew for each scrape. `status` may hold fewer functions than the
+  /// snapshot, in any order.
+  metrics_collector(const config::snapshot& snapshot, const std::vector<const worker_stats*>& workers,
+                    const std::vector<activator::function_status>& status)
+      : snapshot_(snapshot), workers_(workers), status_(status) {}
+
+  /// Families without any series are left out.
+  [[nodiscard]] std::vector<prometheus::MetricFamily> Collect() const override;
+
+  /// Collect() in the text format, version 0.0.4.
+  [[nodiscard]] std::string text() const;
+
+ private:
+  const config::snapshot& snapshot_;
+  const std::vector<const worker_stats*>& workers_;
+  const std::vector<activator::function_status>& status_;
+};
+
+}  // namespace rouse::gateway

@@ -1,0 +1,275 @@
+#include "gateway/daemon.hpp"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <spdlog/spdlog.h>
+
+#include "activator/activator.hpp"
+#include "activator/backend/process/keeper.hpp"
+#include "activator/backend/process/process_backend.hpp"
+#include "gateway/access_log.hpp"
+#include "gateway/admin/admin_server.hpp"
+#include "gateway/listener.hpp"
+#include "gateway/logging.hpp"
+#include "gateway/version.hpp"
+#include "gateway/worker.hpp"
+
+namespace rouse::gateway {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto drain_poll = 20ms;
+constexpr auto last_patience = 10s;   // for instances that were told to end by force
+
+bool is_loopback(const config::listen_address& where) {
+  error_code ec;
+  const auto address = asio::ip::make_address(where.host, ec);
+  return !ec && address.is_loopback();
+}
+
+bool shows_errors(const config::server& server) {
+  if (server.expose_errors != config::expose_errors::automatic) return server.expose_errors == config::expose_errors::always;
+  return std::all_of(server.listen.begin(), server.listen.end(), is_loopback);
+}
+
+unsigned worker_count(const config::server& server) {
+  return server.workers ? server.workers : std::max(1u, std::thread::hardware_concurrency());
+}
+
+/// Every connection is a descriptor or two: take all that the system allows.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+std::string describe(const tcp::endpoint& where) {
+  const auto address = where.address().to_string();
+  return (where.address().is_v6() ? "[" + address + "]" : address) + ":" + std::to_string(where.port());
+}
+
+/// Owns everything that runs, in the order in which it must end.
+class daemon final : public activator::data_plane {
+ public:
+  daemon(const config::snapshot& snapshot, const serve_options& options, const process::keeper_handle& keeper, log_output& log)
+      : snapshot_(snapshot),
+        options_(options),
+        log_(log.logger()),
+        access_(snapshot.server.access_log, log_),
+        routes_(snapshot),
+        activator_(control_, snapshot, *this, worker_count(snapshot.server), log_),
+        backend_(control_, keeper.socket(), activator_, process::process_options()),
+        site_(site{snapshot, routes_, activator_, access_, log_, shows_errors(snapshot.server), {}}),
+        signals_(control_, SIGTERM, SIGINT, SIGHUP),
+        drain_timer_(control_) {
+    activator_.use_backend(backend_);
+    for (unsigned i = 0; i < worker_count(snapshot.server); ++i) {
+      workers_.push_back(std::make_unique<worker>(i, site_));
+      site_.workers.push_back(workers_.back().get());
+    }
+    for (const auto& where : snapshot.server.listen) {
+      listeners_.push_back(std::make_unique<listener>(where, *workers_.front(), site_));
+    }
+    admin_sources sources{snapshot, {}, {}, control_, {}, {}, log_};
+    sources.status = [this] { return activator_.status(); };
+    sources.output = [this](std::string_view name) -> const activator::output_ring* {
+      auto* found = activator_.find(name);
+      return found ? &found->output : nullptr;
+    };
+    for (const auto& one : workers_) sources.workers.push_back(&one->stats());
+    sources.ready = [this] { return ready_.load(std::memory_order_relaxed); };
+    admin_ = std::make_unique<admin_server>(admin_context_, snapshot.server.admin, std::move(sources));
+  }
+
+  int run() {
+    wait_for_signal();
+    activator_.start();
+    admin_->start();
+    std::vector<std::thread> threads;
+    for (const auto& one : workers_) threads.emplace_back([&one] { one->run(); });
+    threads.emplace_back([this] { admin_context_.run(); });
+    for (const auto& one : listeners_) one->start();
+    ready_ = true;
+    announce();
+    control_.run();
+    for (auto& thread : threads) thread.join();
+    return 0;
+  }
+
+  void forget(router::instance& which, std::function<void()> then) override {
+    on_every_worker([&which](worker& one) { one.pool().drop(which); }, std::move(then));
+  }
+  void quiesce(std::function<void()> then) override {
+    on_every_worker([](worker&) {}, std::move(then));
+  }
+
+ private:
+  /// Runs `what` on each worker, then `then` on the control thread.
+  template <typename What>
+  void on_every_worker(What what, std::function<void()> then) {
+    auto left = std::make_shared<std::atomic<std::size_t>>(workers_.size());
+    auto after = std::make_shared<std::function<void()>>(std::move(then));
+    for (const auto& one : workers_) {
+      one->post([this, &one = *one, what, left, after] {
+        what(one);
+        if (left->fetch_sub(1) == 1) asio::post(control_, [after] { (*after)(); });
+      });
+    }
+  }
+
+  void announce() {
+    for (const auto& one : listeners_) log_.info("listening on http://{}", describe(one->where()));
+    log_.info("rouse {} is ready: {} functions, {} routes, {} workers; admin on http://{}", version(), snapshot_.functions.size(),
+              snapshot_.routes.size(), workers_.size(), describe(admin_->where()));
+    if (!options_.print_quickstart) return;
+    const auto& where = listeners_.front()->where();
+    const auto host = where.address().is_unspecified() ? "127.0.0.1:" + std::to_string(where.port()) : describe(where);
+    std::printf("\nTry:\n");
+    for (const auto& function : snapshot_.functions) std::printf("  curl http://%s/function/%s\n", host.c_str(), function.name.c_str());
+    std::printf("  rouse status\n\n");
+    std::fflush(stdout);
+  }
+
+  void wait_for_signal() {
+    signals_.async_wait([this](const error_code& ec, int number) {
+      if (ec) return;
+      if (number == SIGHUP) {
+        log_.warn("SIGHUP: this version of rouse cannot reload its configuration; restart it to apply changes");
+      } else if (!draining_) {
+        begin_drain();
+      } else {
+        log_.warn("second signal: ending at once");
+        end_now();
+      }
+      wait_for_signal();
+    });
+  }
+
+  void begin_drain() {
+    draining_ = true;
+    ready_ = false;
+    const auto delay = snapshot_.server.drain_delay;
+    log_.info("draining: {}requests in progress have {} ms; send the signal again to end at once",
+              delay.count() ? "still accepting for " + std::to_string(delay.count()) + " ms, then " : std::string(),
+              snapshot_.server.drain_timeout.count());
+    drain_timer_.expires_after(delay);
+    drain_timer_.async_wait([this](const error_code& ec) {
+      if (!ec) stop_accepting(snapshot_.server.drain_timeout);
+    });
+  }
+
+  void stop_accepting(std::chrono::milliseconds time) {
+    if (accepting_) {
+      accepting_ = false;
+      for (const auto& one : listeners_) one->close();
+      for (const auto& one : workers_) one->drain();
+    }
+    deadline_ = steady::now() + time;
+    activator_.shut_down(deadline_, [this] { instances_ended_ = true; });
+    poll_drain();
+  }
+
+  void end_now() {
+    drain_timer_.cancel();
+    stop_accepting(0ms);
+  }
+
+  [[nodiscard]] std::uint32_t connections() const {
+    std::uint32_t open = 0;
+    for (const auto& one : workers_) open += one->load();
+    return open;
+  }
+
+  void poll_drain() {
+    const auto now = steady::now();
+    if (now >= deadline_ && !cut_) {
+      cut_ = true;
+      if (const auto left = connections()) log_.warn("drain: time is up, ending {} connections", left);
+      for (const auto& one : workers_) one->close();
+    }
+    const bool hopeless = now >= deadline_ + last_patience;
+    if ((instances_ended_ && connections() == 0) || hopeless) return finish(hopeless);
+    drain_timer_.expires_after(drain_poll);
+    drain_timer_.async_wait([this](const error_code& ec) {
+      if (!ec) poll_drain();
+    });
+  }
+
+  void finish(bool hopeless) {
+    if (finished_) return;
+    finished_ = true;
+    if (hopeless) log_.error("instances did not end in time; the keeper ends them");
+    log_.info("drained, bye");
+    signals_.cancel();
+    for (const auto& one : workers_) one->stop();
+    asio::post(admin_context_, [this] { admin_->stop(); });
+    admin_work_.reset();
+    control_.stop();
+  }
+
+  const config::snapshot& snapshot_;
+  const serve_options& options_;
+  spdlog::logger& log_;
+  access_logger access_;
+  router::route_table routes_;
+  asio::io_context control_{1};
+  asio::io_context admin_context_{1};
+  asio::executor_work_guard<asio::io_context::executor_type> admin_work_{admin_context_.get_executor()};
+  activator::activator activator_;
+  process::process_backend backend_;
+  site site_;
+  std::vector<std::unique_ptr<worker>> workers_;
+  std::vector<std::unique_ptr<listener>> listeners_;
+  std::unique_ptr<admin_server> admin_;
+  asio::signal_set signals_;
+  timer drain_timer_;
+  std::atomic<bool> ready_{false};
+  bool draining_ = false;
+  bool accepting_ = true;
+  bool instances_ended_ = false;
+  bool cut_ = false;
+  bool finished_ = false;
+  steady::time_point deadline_ = steady::time_point::max();
+};
+
+}  // namespace
+
+int serve(config::snapshot snapshot, const serve_options& options) {
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    // First of all, while there is one thread and little memory to copy.
+    auto keeper = process::keeper::fork_keeper();
+    raise_descriptor_limit();
+    log_options logging;
+    logging.json = options.log_json;
+    logging.level = options.log_level;
+    logging.colour = wants_colour(STDERR_FILENO);
+    log_output log(logging);
+    try {
+      auto running = std::make_unique<daemon>(snapshot, options, keeper, log);
+      return running->run();
+    } catch (const std::exception& e) {
+      log.logger().critical("{}", e.what());
+      return 1;
+    }
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "rouse: %s\n", e.what());
+    return 1;
+  }
+}
+
+}  // namespace rouse::gateway

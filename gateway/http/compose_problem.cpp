@@ -1,0 +1,124 @@
+// The errors that rouse makes itself, and small text that goes with status and date. Not on the warm path.
+
+#include <nlohmann/json.hpp>
+
+#include "gateway/http/chars.hpp"
+#include "gateway/http/compose.hpp"
+
+namespace rouse::gateway::http {
+namespace {
+
+/// "park-timeout" -> "Park timeout": the title belongs to the type and never changes (RFC 9457, 3.1.3).
+std::string title_of(std::string_view type) {
+  std::string title(type);
+  for (char& c : title) {
+    if (c == '-') c = ' ';
+  }
+  if (!title.empty() && title[0] >= 'a' && title[0] <= 'z') title[0] = static_cast<char>(title[0] - 'a' + 'A');
+  return title;
+}
+
+std::string body_of(const problem_reply& problem) {
+  nlohmann::ordered_json body;
+  const bool named = !problem.type.empty();
+  body["type"] = named ? std::string(problem.type) : "about:blank";
+  body["title"] = named ? title_of(problem.type) : std::string(status_text(problem.status));
+  body["status"] = problem.status;
+  body["detail"] = std::string(problem.detail);
+  if (!problem.function.empty()) body["function"] = std::string(problem.function);
+  if (!problem.request_id.empty()) body["request_id"] = std::string(problem.request_id);
+  // Output of a failed process may be anything: what is not UTF-8 becomes U+FFFD.
+  std::string text = body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  text += '\n';
+  return text;
+}
+
+void add(std::string& out, std::string_view name, std::string_view value) {
+  if (value.empty() || !detail::all(value, detail::value_char)) return;
+  out.append(name).append(value).append("\r\n");
+}
+
+}  // namespace
+
+void compose_problem(std::string& out, const problem_reply& problem) {
+  const std::string body = body_of(problem);
+  out.append("HTTP/1.1 ").append(std::to_string(problem.status)).append(" ").append(status_text(problem.status));
+  out.append("\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n");
+  add(out, "Content-Length: ", std::to_string(body.size()));
+  add(out, "X-Request-Id: ", problem.request_id);
+  if (problem.retry_after) add(out, "Retry-After: ", std::to_string(*problem.retry_after));
+  add(out, "Date: ", problem.date);
+  if (!problem.keep_alive) {
+    out.append("Connection: close\r\n");
+  } else if (problem.caller_version < 11) {
+    out.append("Connection: keep-alive\r\n");
+  }
+  out.append("\r\n");
+  if (!problem.head_only) out.append(body);
+}
+
+std::string_view status_text(unsigned status) noexcept {
+  switch (status) {
+    case 100: return "Continue";
+    case 101: return "Switching Protocols";
+    case 103: return "Early Hints";
+    case 200: return "OK";
+    case 201: return "Created";
+    case 202: return "Accepted";
+    case 204: return "No Content";
+    case 304: return "Not Modified";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 408: return "Request Timeout";
+    case 409: return "Conflict";
+    case 411: return "Length Required";
+    case 413: return "Content Too Large";
+    case 414: return "URI Too Long";
+    case 415: return "Unsupported Media Type";
+    case 417: return "Expectation Failed";
+    case 421: return "Misdirected Request";
+    case 422: return "Unprocessable Content";
+    case 426: return "Upgrade Required";
+    case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
+    case 500: return "Internal Server Error";
+    case 501: return "Not Implemented";
+    case 502: return "Bad Gateway";
+    case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
+    case 505: return "HTTP Version Not Supported";
+    default: return "Unknown";
+  }
+}
+
+void write_date(std::string& out, std::chrono::system_clock::time_point now) {
+  static constexpr char days[] = "SunMonTueWedThuFriSat";
+  static constexpr char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+  const auto day = std::chrono::floor<std::chrono::days>(now);
+  const std::chrono::year_month_day date{day};
+  const std::chrono::hh_mm_ss time{std::chrono::floor<std::chrono::seconds>(now) - day};
+  const auto two = [&out](long value) {
+    out += static_cast<char>('0' + value / 10 % 10);
+    out += static_cast<char>('0' + value % 10);
+  };
+  out.assign(days + 3 * std::chrono::weekday{day}.c_encoding(), 3);
+  out += ", ";
+  two(static_cast<long>(unsigned{date.day()}));
+  out += ' ';
+  out.append(months + 3 * (unsigned{date.month()} - 1), 3);
+  out += ' ';
+  two(int{date.year()} / 100);
+  two(int{date.year()} % 100);
+  out += ' ';
+  two(time.hours().count());
+  out += ':';
+  two(time.minutes().count());
+  out += ':';
+  two(time.seconds().count());
+  out += " GMT";
+}
+
+}  // namespace rouse::gateway::http

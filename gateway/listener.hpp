@@ -1,0 +1,42 @@
+#pragma once
+// Accepts callers' connections and hands each to the worker with the fewest. Runs on the first worker's thread, so that a
+// daemon with one worker pays for no thread hop; the other workers get theirs by post.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "gateway/net.hpp"
+#include "gateway/worker.hpp"
+
+namespace rouse::gateway {
+
+class listener {
+ public:
+  /// Binds and listens; throws std::runtime_error that names the address and what to do. Nothing is accepted before start().
+  listener(const config::listen_address& where, worker& on, site& shared);
+
+  /// Any thread.
+  void start();
+  /// Any thread: closes the listening socket, soon, on the first worker.
+  void close();
+
+  /// Where it listens; the port that the kernel chose when the configuration said 0.
+  [[nodiscard]] const tcp::endpoint& where() const noexcept { return where_; }
+
+ private:
+  void wait();
+  void accept_some();
+  [[nodiscard]] bool too_many() const;
+  [[nodiscard]] worker& least_loaded() const;
+
+  worker& on_;
+  site& site_;
+  tcp_acceptor acceptor_;
+  timer pause_;
+  tcp::endpoint where_;
+  steady::time_point complained_;
+};
+
+}  // namespace rouse::gateway

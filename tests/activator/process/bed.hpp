@@ -1,0 +1,100 @@
+#pragma once
+// A process backend with its keeper and a recorder, for the tests beside this file.
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "activator/backend/process/keeper.hpp"
+#include "activator/backend/process/process_backend.hpp"
+#include "tests/activator/backend_contract.hpp"
+
+namespace rouse::process::test {
+
+inline const std::string fast_function = ROUSE_FAST_FUNCTION;
+
+inline activator::start_spec spec_of(std::vector<std::string> command) {
+  activator::start_spec spec;
+  spec.function = "hello";
+  spec.revision = "hello-00001";
+  spec.instance = "hello-00001-1";
+  spec.command = std::move(command);
+  spec.start_timeout = std::chrono::seconds(30);
+  return spec;
+}
+
+/// odd_function.py in one of its modes.
+inline activator::start_spec odd(std::vector<std::string> mode) {
+  std::vector<std::string> command{"/usr/bin/python3", "-S", "-E", ROUSE_TEST_FUNCTIONS "/odd_function.py"};
+  command.insert(command.end(), mode.begin(), mode.end());
+  return spec_of(std::move(command));
+}
+
+/// The contract's fixture for this backend. The keeper is forked first of all, while there is little to copy.
+class process_fixture {
+ public:
+  process_fixture(boost::asio::io_context& control, activator::backend_listener& listener)
+      : keeper(keeper::fork_keeper()),
+        backend(std::make_unique<process_backend>(control, keeper.socket(), listener, options())) {}
+  static process_options& options() {
+    static process_options all;
+    return all;
+  }
+  activator::backend& get() { return *backend; }
+  void destroy() { backend.reset(); }
+  activator::start_spec starts() { return spec_of({fast_function}); }
+  activator::start_spec ends_itself() { return odd({"brief"}); }
+  activator::start_spec dies() { return spec_of({"/bin/sh", "-c", "echo dying; exit 3"}); }
+  activator::start_spec never_listens() {
+    auto spec = spec_of({"/bin/sleep", "3600"});
+    spec.start_timeout = std::chrono::milliseconds(300);
+    return spec;
+  }
+
+  keeper_handle keeper;
+  std::unique_ptr<process_backend> backend;
+};
+
+using bed = activator::contract::bench<process_fixture>;
+
+/// Whether the process runs: neither gone nor a zombie that nobody has reaped yet.
+inline bool runs(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string text;
+  std::getline(file, text);
+  const auto close = text.rfind(')');
+  return close != std::string::npos && close + 2 < text.size() && text[close + 2] != 'Z' && text[close + 2] != 'X';
+}
+
+/// The numbers in the first line of output that begins with {"pids".
+inline std::vector<pid_t> pids_in(const std::vector<std::string>& lines) {
+  std::vector<pid_t> found;
+  for (const auto& line : lines) {
+    if (line.rfind("{\"pids\": [", 0) != 0) continue;
+    for (std::size_t at = 10; at < line.size(); at = line.find_first_of(",]", at) + 1) {
+      if (!std::isdigit(static_cast<unsigned char>(line[line.find_first_not_of(' ', at)]))) break;
+      found.push_back(static_cast<pid_t>(std::stol(line.substr(at))));
+    }
+    return found;
+  }
+  return found;
+}
+
+inline bool any_runs(const std::vector<pid_t>& pids) {
+  for (const pid_t pid : pids)
+    if (runs(pid)) return true;
+  return false;
+}
+
+/// Waits in real time for something that no io_context reports.
+inline bool wait_for(const std::function<bool()>& done) {
+  boost::asio::io_context idle;
+  return activator::contract::run_until(idle, [&] { ::usleep(1000); return done(); });
+}
+
+}  // namespace rouse::process::test

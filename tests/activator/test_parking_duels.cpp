@@ -1,0 +1,240 @@
+// Two threads meet on one step of the parking protocol a hundred thousand times: whatever the order, nobody may be left
+// waiting beside a free slot, no slot may leak, and the control thread must look.
+
+#include <catch2/catch.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <utility>
+
+#include "activator/parking_lot.hpp"
+#include "stress_support.hpp"
+
+using namespace rouse::activator;
+using namespace rouse::activator::stress;
+using rouse::router::instance;
+
+namespace {
+
+constexpr int duel_rounds = 15'000 * scale;
+
+/// Two threads that start each round together, as nearly as a machine can: both say that they have arrived and spin
+/// until the other has. `after` runs when both are through.
+void duel(int rounds, verdict& judge, const std::function<void(int)>& left, const std::function<void(int)>& right,
+          const std::function<void(int)>& after) {
+  std::atomic<int> arrived{0};
+  std::atomic<int> through{0};
+  const auto meet = [&judge](std::atomic<int>& at, int everybody) {
+    ++at;
+    for (int spins = 0; at < everybody && !judge.failed(); ++spins) {
+      if (spins > 500) std::this_thread::yield();  // the other may want this very processor
+    }
+  };
+  std::thread other([&] {
+    for (int i = 0; i < rounds && !judge.failed(); ++i) {
+      meet(arrived, 2 * i + 2);
+      right(i);
+      meet(through, 2 * i + 2);
+    }
+  });
+  for (int i = 0; i < rounds && !judge.failed(); ++i) {
+    meet(arrived, 2 * i + 2);
+    left(i);
+    ++through;
+    while (through < 2 * i + 2 && !judge.failed()) std::this_thread::yield();
+    if (!judge.failed()) after(i);
+  }
+  other.join();
+}
+
+/// A lot with one instance of one slot, and what two duellists need.
+struct ring {
+  verdict judge;
+  park_budget budget;
+  std::atomic<int> demands{0};
+  mailbox first{[] {}};
+  mailbox second{[] {}};
+  instance only{1, "f", 1, 1};
+  parking_lot lot{budget, [this] { ++demands; }};
+  std::atomic<int> woken{0};
+  slot held;
+
+  ring() {
+    only.open();
+    (void)lot.publish(listed());
+  }
+  std::unique_ptr<const parking_lot::instance_list> listed() {
+    return std::make_unique<const parking_lot::instance_list>(1, &only);
+  }
+  std::unique_ptr<waiter> park(mailbox& box) {
+    auto made = std::make_unique<waiter>(box, [this] { ++woken; });
+    judge.expect(lot.park(*made, 1) == parking_lot::park_result::parked, "refused");
+    return made;
+  }
+  void take() {
+    auto got = lot.take(0);
+    judge.expect(got.has_value(), "a free slot could not be taken");
+    if (got) held = std::move(*got);
+  }
+  void at_rest() {
+    judge.expect(only.slots_taken() == 0, "a slot leaked");
+    judge.expect(lot.parked() == 0 && budget.requests == 0 && budget.bytes == 0, "the budget leaked");
+  }
+  /// The one who parked must have been granted.
+  void expect_granted(std::unique_ptr<waiter>& w) {
+    woken = 0;
+    second.deliver();
+    judge.expect(woken == 1, "a wake-up was lost");
+    w.reset();
+    at_rest();
+  }
+};
+
+/// Some nanoseconds more or less, now and then many, so that the duellists meet at every step, in either order.
+void jitter(dice& roll) {
+  for (std::uint32_t i = roll(roll(8) == 0 ? 4000 : 300); i > 0; --i) {
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // keeps the loop
+  }
+}
+
+}  // namespace
+
+TEST_CASE("duel: a slot is given back while somebody parks") {
+  ring in;
+  dice left(1), right(2);
+  std::unique_ptr<waiter> w;
+  in.take();
+  duel(
+      duel_rounds, in.judge,
+      [&](int) {
+        jitter(left);
+        in.held.reset();
+      },
+      [&](int) {
+        jitter(right);
+        w = in.park(in.second);
+      },
+      [&](int) {
+        in.expect_granted(w);
+        in.take();
+      });
+  in.held.reset();
+  CHECK(in.judge.text() == "");
+}
+
+TEST_CASE("duel: an instance opens, or is published, while somebody parks") {
+  ring in;
+  dice left(3), right(4);
+  std::unique_ptr<waiter> w;
+  std::unique_ptr<const parking_lot::instance_list> old;
+  const auto close = [&](int round) {
+    if (round % 2 == 0) {
+      in.only.eject();
+    } else {
+      old = in.lot.publish(std::make_unique<const parking_lot::instance_list>());
+    }
+  };
+  close(0);
+  duel(
+      duel_rounds, in.judge,
+      [&](int round) {
+        jitter(left);
+        if (round % 2 == 0) {
+          in.only.open();
+          in.lot.offer();
+        } else {
+          old = in.lot.publish(in.listed());
+        }
+      },
+      [&](int) {
+        jitter(right);
+        w = in.park(in.second);
+      },
+      [&](int round) {
+        in.expect_granted(w);
+        close(round + 1);
+      });
+  CHECK(in.judge.text() == "");
+}
+
+TEST_CASE("duel: a granted waiter dies while somebody parks") {
+  ring in;
+  dice left(5), right(6);
+  auto dying = in.park(in.first);
+  std::unique_ptr<waiter> w;
+  duel(
+      duel_rounds, in.judge,
+      [&](int) {
+        jitter(left);
+        dying.reset();
+      },
+      [&](int) {
+        jitter(right);
+        w = in.park(in.second);
+      },
+      [&](int) {
+        in.expect_granted(w);
+        dying = in.park(in.first);
+      });
+  dying.reset();
+  CHECK(in.judge.text() == "");
+}
+
+TEST_CASE("duel: a waiter dies while it is being granted") {
+  ring in;
+  dice left(7), right(8);
+  in.take();
+  auto w = in.park(in.second);
+  duel(
+      duel_rounds, in.judge,
+      [&](int) {
+        jitter(left);
+        in.held.reset();
+      },
+      [&](int round) {
+        jitter(right);
+        if (round % 2 == 0) in.second.deliver();
+        w.reset();
+      },
+      [&](int) {
+        in.at_rest();
+        in.take();
+        w = in.park(in.second);
+      });
+  w.reset();
+  in.held.reset();
+  CHECK(in.judge.text() == "");
+}
+
+TEST_CASE("duel: demand is acknowledged while somebody parks") {
+  ring in;
+  dice left(9), right(10);
+  in.only.eject();
+  std::uint64_t looked = 0;
+  std::unique_ptr<waiter> w;
+  const auto signalled = [&] {
+    in.park(in.second).reset();
+    in.demands = 0;
+  };
+  signalled();
+  duel(
+      duel_rounds, in.judge,
+      [&](int) {
+        jitter(left);
+        in.lot.acknowledge_demand();
+        looked = in.lot.parked();
+      },
+      [&](int) {
+        jitter(right);
+        w = in.park(in.second);
+      },
+      [&](int) {
+        in.judge.expect(looked > 0 || in.demands > 0, "somebody waits and the control thread never looks");
+        w.reset();
+        signalled();
+      });
+  CHECK(in.judge.text() == "");
+}

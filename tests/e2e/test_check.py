@@ -1,0 +1,117 @@
+"""`rouse check`, `rouse version` and wrong use: exit codes, and messages that say where and what would be right."""
+
+from harness import *
+
+
+class Check(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="rouse-e2e-")
+        self.addCleanup(self.folder.cleanup)
+        self.file = Path(self.folder.name) / "rouse.yaml"
+
+    def check(self, text, command="check", env=None):
+        self.file.write_text(text)
+        done = run_rouse(command, "-c", self.file, env=env)
+        return done.returncode, done.stdout + done.stderr
+
+    def assert_problem(self, output, line, *words):
+        """One line of the output is FILE:LINE:COLUMN: ... and has all the words."""
+        pattern = rf"(?m)^{re.escape(str(self.file))}:{line}:[1-9]\d*: .*$"
+        found = re.findall(pattern, output)
+        self.assertTrue(any(all(word in entry for word in words) for entry in found), f"{words} on line {line} in:\n{output}")
+
+    def test_a_valid_file(self):
+        code, output = self.check("functions:\n  hello:\n    command: [python3, hello.py]\n")
+        self.assertEqual(code, 0, output)
+
+    def test_the_smallest_config_is_a_function_with_a_command(self):
+        code, output = self.check("functions: {a: {command: [a]}}\n")
+        self.assertEqual(code, 0, output)
+
+    def test_every_problem_is_shown_with_its_place(self):
+        code, output = self.check(
+            "functions:\n"
+            "  hello:\n"
+            "    command: [python3, hello.py]\n"
+            "    concurency: 10\n"
+            "    timeout: soon\n"
+            "  Bad_Name:\n"
+            "    command: [x]\n"
+            "routes:\n"
+            "  - {path: /x, function: helo}\n"
+        )
+        self.assertEqual(code, 2, output)
+        self.assert_problem(output, 4, "concurency", "did you mean `concurrency`?")
+        self.assert_problem(output, 5, "timeout")
+        self.assert_problem(output, 6, "Bad_Name")
+        self.assert_problem(output, 9, "helo")
+
+    def test_keys_given_twice_and_second_documents(self):
+        code, output = self.check("functions:\n  a: {command: [a]}\n  a: {command: [b]}\n")
+        self.assertEqual(code, 2, output)
+        self.assert_problem(output, 3, "a")
+        code, output = self.check("functions:\n  a: {command: [a]}\n---\nfunctions: {}\n")
+        self.assertEqual(code, 2, output)
+
+    def test_a_syntax_error(self):
+        code, output = self.check("functions: {a: [\n")
+        self.assertEqual(code, 2, output)
+        self.assertRegex(output, rf"(?m)^{re.escape(str(self.file))}:\d+:\d+: ")
+
+    def test_what_does_not_work_yet_is_rejected(self):
+        for key in ("image: x", "traffic: {v1: 100}", "rate_limit: {rps: 1}", "async: {max_requests: 1}"):
+            with self.subTest(key):
+                code, output = self.check(f"functions:\n  a:\n    command: [a]\n    {key}\n")
+                self.assertEqual(code, 2, output)
+                self.assert_problem(output, 4, key.split(":")[0])
+
+    def test_environment(self):
+        text = "functions:\n  a:\n    command: [a]\n    timeout: ${ROUSE_TEST_TIMEOUT}\n"
+        code, output = self.check(text, env={"ROUSE_TEST_TIMEOUT": "5s"})
+        self.assertEqual(code, 0, output)
+        code, output = self.check(text, env={"ROUSE_TEST_TIMEOUT": "fast"})
+        self.assertEqual(code, 2, output)
+        self.assert_problem(output, 4, "timeout")
+        code, output = self.check(text)
+        self.assertEqual(code, 2, output)
+        self.assert_problem(output, 4, "ROUSE_TEST_TIMEOUT")
+
+    def test_a_missing_file(self):
+        done = run_rouse("check", "-c", self.file)
+        self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+        self.assertIn(str(self.file), done.stdout + done.stderr)
+
+    def test_serve_refuses_the_same(self):
+        code, output = self.check("functions: {a: {comand: [a]}}\n", command="serve")
+        self.assertEqual(code, 2, output)
+        self.assert_problem(output, 1, "comand", "did you mean `command`?")
+
+
+class CommandLine(unittest.TestCase):
+    def test_version(self):
+        done = run_rouse("version")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"\d+\.\d+\.\d+")
+
+    def test_wrong_use(self):
+        for args in (["fly"], ["serve", "--no-such-option"], ["check", "-c"]):
+            with self.subTest(args):
+                done = run_rouse(*args)
+                self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+
+    def test_every_command_shows_an_example(self):
+        for command in ("serve", "check", "status", "logs", "version"):
+            with self.subTest(command):
+                done = run_rouse(command, "--help")
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertIn(f"rouse {command}", done.stdout)
+                self.assertRegex(done.stdout.lower(), "example")
+
+    def test_status_without_a_daemon(self):
+        done = run_rouse("status", "--admin", f"http://127.0.0.1:{free_port()}")
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertRegex(done.stderr, r"127\.0\.0\.1:\d+")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,259 @@
+// The commands, in-process: what they print and how they exit.
+
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include "gateway/cli.hpp"
+#include "gateway/version.hpp"
+#include "running_admin.hpp"
+
+using namespace rouse;
+using namespace rouse::test;
+
+namespace {
+
+struct outcome {
+  int code = -1;
+  std::string out;
+  std::string err;
+  bool served = false;
+  gateway::serve_options options;
+};
+
+outcome run(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& env = {}, bool colour = false) {
+  std::ostringstream out, err;
+  gateway::cli_io io{out, err, {}, colour, colour};
+  io.env = [&env](const std::string& name) -> std::optional<std::string> {
+    const auto found = env.find(name);
+    return found == env.end() ? std::nullopt : std::optional<std::string>(found->second);
+  };
+  outcome result;
+  result.code = gateway::run_command_line(arguments, io, [&result](const config::snapshot&, const gateway::serve_options& options) {
+    result.served = true;
+    result.options = options;
+    return 0;
+  });
+  result.out = out.str();
+  result.err = err.str();
+  return result;
+}
+
+class config_file {
+ public:
+  explicit config_file(const std::string& text) {
+    char name[] = "/tmp/rouse-cli-XXXXXX";
+    REQUIRE(::mkdtemp(name));
+    folder_ = name;
+    std::ofstream(path()) << text;
+  }
+  ~config_file() { std::filesystem::remove_all(folder_); }
+  [[nodiscard]] std::string path() const { return folder_ + "/rouse.yaml"; }
+
+ private:
+  std::string folder_;
+};
+
+const char* const good = "functions:\n  a: {command: [./a]}\n  b: {command: [./b]}\nroutes:\n  - {path: /x, function: a}\n";
+
+/// A port of loopback where nobody listens.
+std::string nobody() {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof at;
+  REQUIRE(::bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0);
+  ::getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size);
+  ::close(fd);
+  return "http://127.0.0.1:" + std::to_string(ntohs(at.sin_port));
+}
+
+std::string url(const running_admin& admin) { return "http://127.0.0.1:" + std::to_string(admin.port()); }
+
+}  // namespace
+
+TEST_CASE("version") {
+  const auto done = run({"version"});
+  CHECK(done.code == 0);
+  CHECK(done.out == "rouse " + std::string(gateway::version()) + "\n");
+  CHECK(run({"--version"}).out == done.out);
+}
+
+TEST_CASE("help everywhere, with an example") {
+  for (const auto& arguments : std::vector<std::vector<std::string>>{
+           {"--help"}, {"serve", "--help"}, {"check", "-h"}, {"status", "--help"}, {"logs", "--help"}, {"version", "--help"}}) {
+    const auto done = run(arguments);
+    INFO(arguments.front());
+    CHECK(done.code == 0);
+    CHECK(holds(done.out, "Example:\n  rouse "));
+    CHECK(done.err.empty());
+  }
+  for (const char* later : {"top", "invoke", "scale", "traffic", "restart", "pool", "dead-letters", "reload", "drain",
+                            "upgrade", "simulate"}) {
+    CHECK_FALSE(holds(run({"--help"}).out, later));
+    CHECK(run({later}).code == 2);
+  }
+}
+
+TEST_CASE("wrong use is exit code 2 and one line that says so") {
+  for (const auto& arguments : std::vector<std::vector<std::string>>{{"nonsense"},
+                                                                     {"serve", "--log-format", "xml"},
+                                                                     {"serve", "--log-level", "loud"},
+                                                                     {"serve", "--port", "80"},
+                                                                     {"logs"},
+                                                                     {"logs", "a", "b"},
+                                                                     {"check", "-c"},
+                                                                     {"status", "check"  , "x"},
+                                                                     {"status", "Not/A/Name"},
+                                                                     {"status", "--admin", "https://127.0.0.1:1"},
+                                                                     {"status", "--admin", "http://127.0.0.1:1/path"},
+                                                                     {"status", "--admin", "http://user@127.0.0.1:1"},
+                                                                     {"status", "--admin", "http://127.0.0.1:99999"},
+                                                                     {"status", "--admin", "http://:1"}}) {
+    const auto done = run(arguments);
+    INFO(done.err);
+    CHECK(done.code == 2);
+    CHECK(done.out.empty());
+    CHECK(holds(done.err, "rouse: "));
+    CHECK_FALSE(done.served);
+  }
+  const auto alone = run({});
+  CHECK(alone.code == 2);
+  CHECK(holds(alone.err, "serve"));
+}
+
+TEST_CASE("check") {
+  const config_file right(good);
+  const auto done = run({"check", "-c", right.path()});
+  CHECK(done.code == 0);
+  CHECK(done.out == right.path() + ": ok, 2 functions, 1 route\n");
+  CHECK(done.err.empty());
+
+  const config_file wrong("functions:\n  a: {command: [./a], concurency: 3}\n  b: {command: 5, timeout: soon}\n");
+  const auto failed = run({"check", "-c", wrong.path()});
+  CHECK(failed.code == 2);
+  CHECK(failed.out.empty());
+  CHECK(holds(failed.err, wrong.path() + ":2:"));
+  CHECK(holds(failed.err, wrong.path() + ":3:"));
+  CHECK(holds(failed.err, "concurrency"));
+
+  const auto missing = run({"check", "-c", wrong.path() + ".not"});
+  CHECK(missing.code == 2);
+  CHECK(holds(missing.err, wrong.path() + ".not"));
+}
+
+TEST_CASE("serve hands a valid config to the daemon, and only that") {
+  const config_file right(good);
+  const auto done = run({"serve", "-c", right.path(), "--log-format", "json", "--log-level", "debug"});
+  CHECK(done.code == 0);
+  REQUIRE(done.served);
+  CHECK(done.options.config_path == right.path());
+  CHECK(done.options.log_json);
+  CHECK(done.options.log_level == "debug");
+  CHECK_FALSE(done.options.print_quickstart);
+  const auto plain = run({"serve", "--config", right.path(), "--quickstart"});
+  CHECK_FALSE(plain.options.log_json);
+  CHECK(plain.options.log_level == "info");
+  CHECK(plain.options.print_quickstart);
+
+  const config_file wrong("functions: 3\n");
+  const auto refused = run({"serve", "-c", wrong.path()});
+  CHECK(refused.code == 2);
+  CHECK_FALSE(refused.served);
+  CHECK(holds(refused.err, wrong.path() + ":1:"));
+}
+
+TEST_CASE("status is an aligned table") {
+  running_admin admin;
+  {
+    const std::lock_guard lock(admin.mutex);
+    admin.status[1].failure = "exited with status 3\nforged line";
+  }
+  const auto done = run({"status", "--admin", url(admin)});
+  INFO(done.out << done.err);
+  CHECK(done.code == 0);
+  std::istringstream in(done.out);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  REQUIRE(lines.size() == 3);
+  CHECK(lines[0] == "FUNCTION  REVISION        READY  STARTING  PARKED  IN FLIGHT  DESIRED  LAST DECISION");
+  CHECK(lines[1].rfind("hello     hello-0badcafe      1         1       3          7        2  ", 0) == 0);
+  CHECK(holds(lines[1], "d ago: 1 -> 2, 3 parked + 7 in flight / 7 per instance -> 2"));
+  CHECK(lines[2] == "idle      idle-00000000       0         0       0          0        0  start failed: exited with status 3\\nforged line");
+  CHECK_FALSE(holds(done.out, "\x1b"));
+  CHECK(holds(run({"status", "--admin", url(admin)}, {}, true).out, "\x1b[31mstart failed"));
+}
+
+TEST_CASE("status of one function, and as JSON") {
+  running_admin admin;
+  const auto done = run({"status", "hello"}, {{"ROUSE_ADMIN", url(admin)}});
+  INFO(done.out << done.err);
+  CHECK(done.code == 0);
+  CHECK(holds(done.out, "hello-0badcafe-11  ready     127.0.0.1:20001          7  65s"));
+  CHECK(holds(done.out, "hello-0badcafe-12  starting  -"));
+  CHECK(holds(done.out, "DECIDED"));
+
+  const auto as_json = run({"status", "--json", "--admin", "127.0.0.1:" + std::to_string(admin.port())});
+  CHECK(as_json.code == 0);
+  CHECK(nlohmann::json::parse(as_json.out)["functions"].size() == 2);
+
+  const auto unknown = run({"status", "nobody", "--admin", url(admin)});
+  CHECK(unknown.code == 1);
+  CHECK(holds(unknown.err, "no function `nobody`"));
+}
+
+TEST_CASE("a daemon that is not there") {
+  for (const auto& arguments : std::vector<std::vector<std::string>>{{"status"}, {"logs", "a"}, {"logs", "a", "-f"}}) {
+    const auto at = nobody();
+    const auto done = run(arguments, {{"ROUSE_ADMIN", at}});
+    CHECK(done.code == 1);
+    CHECK(done.out.empty());
+    CHECK(holds(done.err, at));
+    CHECK(holds(done.err, "refused"));
+    CHECK(holds(done.err, "rouse serve"));
+    CHECK(holds(done.err, "--admin"));
+  }
+}
+
+TEST_CASE("the token comes from the environment") {
+  running_admin admin("s3cret");
+  const auto without = run({"status", "--admin", url(admin)});
+  CHECK(without.code == 1);
+  CHECK(holds(without.err, "ROUSE_ADMIN_TOKEN"));
+  CHECK(run({"status", "--admin", url(admin)}, {{"ROUSE_ADMIN_TOKEN", "wrong"}}).code == 1);
+  CHECK(run({"status", "--admin", url(admin)}, {{"ROUSE_ADMIN_TOKEN", "s3cret"}}).code == 0);
+}
+
+TEST_CASE("logs, and logs that are followed") {
+  running_admin admin;
+  const auto at = std::chrono::system_clock::time_point(1714564800123ms);
+  admin.output.add("hello-1", "hello \x1b[2J world", at);
+  const auto done = run({"logs", "hello", "--admin", url(admin)});
+  CHECK(done.code == 0);
+  CHECK(done.out == "2024-05-01T12:00:00.123Z hello-1 | hello \\x1B[2J world\n");
+  CHECK(run({"logs", "nobody", "--admin", url(admin)}).code == 1);
+
+  std::thread later([&admin, at] {
+    admin.output.add("hello-1", "and more", at);
+    admin.ask_to_stop();
+  });
+  const auto followed = run({"logs", "hello", "-f", "--admin", url(admin)});
+  later.join();
+  // The server may have stopped before it was asked; then the answer is that it cannot be reached.
+  if (followed.code == 0) {
+    CHECK(holds(followed.out, "| and more\n"));
+    CHECK(holds(followed.err, "the daemon ended"));
+  } else {
+    CHECK(holds(followed.err, "rouse serve"));
+  }
+}
