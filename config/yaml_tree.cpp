@@ -181,7 +181,8 @@ class tree_builder final : public YAML::EventHandler {
     top.has_key = true;
     top.drop = true;
     if (key.type != node::kind::scalar || alias) {
-      problems_.add(name_, alias.value_or(key.at), "a key must be plain text, not " + std::string(alias ? "an alias" : describe(key.type)));
+      problems_.add(name_, alias.value_or(key.at),
+                    "a key must be plain text, not " + std::string(alias ? "an alias" : describe(key.type)));
       return;
     }
     if (plain_ && key.text == "<<") {

@@ -70,7 +70,7 @@ void session::begin_exchange() {
   body_complete_ = head_.body == http::framing::none;
   body_held_ = true;
   held_.clear();
-  upload_stop_ = request_sent_ = continue_sent_ = response_began_ = false;
+  upload_stop_ = reading_body_ = request_sent_ = continue_sent_ = response_began_ = false;
   request_id_ = http::choose_request_id(head_, worker_.random(), worker_.random(), id_scratch_);
 }
 

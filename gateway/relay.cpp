@@ -153,11 +153,11 @@ awaitable<void> session::upload() {
     if (head_.body == http::framing::length) most = static_cast<std::size_t>(std::min<std::uint64_t>(most, body_left_));
     reading_body_ = true;
     const auto [ec, n] = co_await socket_.async_read_some(pump_->prepare(most), as_result);
-    reading_body_ = false;
     if (ec) {
       if (!upload_stop_) interrupt(interruption::caller_left);
-      co_return;
+      co_return;  // reading_body_ stays: it tells whose silence it was
     }
+    reading_body_ = false;
     pump_->commit(n);
     progress();
     if (n == want) want = large_piece;

@@ -7,6 +7,8 @@
 
 #include "gateway/escape.hpp"
 
+#include "gateway/http/compose.hpp"
+
 namespace rouse::gateway {
 namespace {
 
@@ -95,10 +97,10 @@ void append_log_line(std::string& out, const activator::output_ring::line& line)
   out += "}\n";
 }
 
-std::string problem_json(unsigned status, std::string_view type, std::string_view title, std::string_view detail) {
+std::string problem_json(unsigned status, std::string_view type, std::string_view detail) {
   json out;
   out["type"] = type;
-  out["title"] = title;
+  out["title"] = http::status_text(status);
   out["status"] = status;
   out["detail"] = detail;
   return dump(out);

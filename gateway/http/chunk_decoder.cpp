@@ -128,20 +128,35 @@ void chunk_decoder::take_extension_byte(char c) noexcept {
       return;
     case state::ext_name:
       if (token) return;
-      [[fallthrough]];
-    case state::ext_after_name:
+      if (c == '=') {
+        state_ = state::ext_before_value;
+      } else if (space) {
+        state_ = state::ext_after_name;
+      } else {
+        state_ = state::ext_after_value;
+        take_extension_byte(c);
+      }
+      return;
+    case state::ext_after_name:  // behind white space, which only = or ; may follow
       if (c == '=') {
         state_ = state::ext_before_value;
         return;
       }
       [[fallthrough]];
+    case state::ext_semicolon:
+      if (c == ';') {
+        state_ = state::ext_before_name;
+      } else if (!space) {
+        fail(malformed);
+      }
+      return;
     case state::ext_after_value:
-      if (space) {
-        state_ = state_ == state::ext_name ? state::ext_after_name : state_;
+      if (c == '\r') {
+        state_ = state::head_lf;
       } else if (c == ';') {
         state_ = state::ext_before_name;
-      } else if (c == '\r') {
-        state_ = state::head_lf;
+      } else if (space) {
+        state_ = state::ext_semicolon;
       } else {
         fail(malformed);
       }

@@ -98,7 +98,7 @@ class chunk_decoder {
  private:
   enum class state : std::uint8_t {
     size_first, size, ext_before_name, ext_name, ext_after_name, ext_before_value, ext_value, ext_quoted, ext_escaped,
-    ext_after_value, head_lf, data, data_cr, data_lf, trailer_first, trailer_line, trailer_lf, end_lf, done, bad
+    ext_after_value, ext_semicolon, head_lf, data, data_cr, data_lf, trailer_first, trailer_line, trailer_lf, end_lf, done, bad
   };
   void fail(const char* why) noexcept;
   void take_head_byte(char c) noexcept;       ///< of chunk-size and chunk-ext

@@ -33,7 +33,7 @@ bool response_parser::check_first_part(std::string_view part) {
   constexpr std::string_view version = "HTTP/1.";
   const std::size_t n = std::min(part.size(), version.size());
   if (part.substr(0, n) == version.substr(0, n)) return true;
-  return fail(bad_request("The answer does not begin with HTTP/1.1 or HTTP/1.0; is something else than an HTTP server there?"));
+  return fail(bad_request("The answer does not begin with HTTP/1.1 or HTTP/1.0; perhaps something else than an HTTP server listens there."));
 }
 
 /// status-line = HTTP-version SP 3DIGIT SP [ reason-phrase ]

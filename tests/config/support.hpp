@@ -1,6 +1,6 @@
 #pragma once
-// What the tests of the config share: an environment from a map, problems as text, a folder that goes away, and the way to
-// the repository's files from wherever a test was built.
+// What the tests of the config share: an environment from a map, problems as text, a folder that goes away, and the way
+// to the repository's files from wherever a test was built.
 
 #include <unistd.h>
 
@@ -89,7 +89,9 @@ class folder {
     std::ofstream(path_ / name, std::ios::binary) << text;
     return (path_ / name).string();
   }
-  [[nodiscard]] std::string path(const std::string& name = "") const { return name.empty() ? path_.string() : (path_ / name).string(); }
+  [[nodiscard]] std::string path(const std::string& name = "") const {
+    return name.empty() ? path_.string() : (path_ / name).string();
+  }
 
  private:
   fs::path path_;

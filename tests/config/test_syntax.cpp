@@ -26,7 +26,7 @@ TEST_CASE("a syntax error stands alone, where it is, in words that help") {
       {"a: b: c\n", {"1:5: a `:` is not possible here"}},
       {"server: {workers: 1\nroutes: []\n", {"2:7: a `{` is not closed"}},
       {"a: }\n", {"1:4: closes nothing that is open"}},
-      {"a: @x\n", {"1:4: put it in quotes"}},
+      {"a: @x\n", {"1:4: put the text in quotes"}},
       {"a: \"\\q\"\n", {"1:7: this is not valid YAML: unknown escape character: q"}},
       {"routes: [{host: *.example.com, function: a}]\n", {"1:17: text that begins with `*` must be in quotes"}},
       {"- a\nb: 1\n", {"2:1: does not belong to what stands above it"}},
@@ -50,7 +50,8 @@ TEST_CASE("an unquoted reference inside braces or brackets is explained") {
 }
 
 TEST_CASE("an unquoted IPv6 address is explained") {
-  check_all({{"server:\n  listen: [::1]:8080\n", {"2:16: must be in quotes, because `[` begins a list: \"[::1]:8080\""}}});
+  check_all(
+      {{"server:\n  listen: [::1]:8080\n", {"2:16: must be in quotes, because `[` begins a list: \"[::1]:8080\""}}});
   CHECK(load("server: {listen: \"[::1]:8080\"}\n").value->server.listen.at(0).host == "::1");
 }
 
@@ -81,7 +82,9 @@ TEST_CASE("what yaml-cpp accepts silently is a problem") {
   });
   CHECK(load("---\n" + good + "...\n").value);
   CHECK(load("# only\n--- # a comment\n" + good).value);
-  CHECK(load("functions: {a: {command: ['it''s', \"a \\\"b\\\" \\\\\", \"\", '']}}").value->functions[0].command.size() == 4);
+  CHECK(
+      load("functions: {a: {command: ['it''s', \"a \\\"b\\\" \\\\\", \"\", '']}}").value->functions[0].command.size() ==
+      4);
 }
 
 TEST_CASE("keys that are not text, tags and merge keys") {
@@ -99,7 +102,8 @@ TEST_CASE("keys that are not text, tags and merge keys") {
 }
 
 TEST_CASE("anchors and aliases") {
-  auto const both = load("functions:\n  a: &a {command: [x], scale: &s {max: 3}}\n  b: {command: [y], scale: *s}\n  c: *a\n");
+  auto const both =
+      load("functions:\n  a: &a {command: [x], scale: &s {max: 3}}\n  b: {command: [y], scale: *s}\n  c: *a\n");
   REQUIRE(both.value);
   CHECK(both.value->functions.at(1).scale.max == 3);
   CHECK(both.value->functions.at(2).command == std::vector<std::string>{"x"});
@@ -140,14 +144,18 @@ TEST_CASE("encodings") {
   REQUIRE(problems(bom).size() == 1);
   CHECK_THAT(problems(bom)[0], Catch::StartsWith("1:19: `workers`"));
   check_all({
-      {std::string("\xFF\xFE" "a\0:\0", 6), {"1:1: UTF-16 or UTF-32: save it as UTF-8"}},
+      {std::string("\xFF\xFE"
+                   "a\0:\0",
+                   6),
+       {"1:1: UTF-16 or UTF-32: save it as UTF-8"}},
       {std::string("server: {}\n\x04\n", 13), {"2:1: a control character (`\\x04`)"}},
       {std::string("a: \0\n", 5), {"1:4: a control character"}},
       {"server: {}\n# gr\xfc\xdf\n", {"2:5: the byte `\\xfc` is not UTF-8"}},
       {"server: {admin_token: \"a\\0b\"}\n", {"1:23: holds a NUL character"}},
   });
   CHECK(load("functions:\r\n  a:\r\n    command: [x]\r\n").value->functions.at(0).command.at(0) == "x");
-  CHECK(load("functions: {a: {command: [\"gr\xc3\xbc\xc3\x9f\"]}}\n").value->functions.at(0).command.at(0) == "gr\xc3\xbc\xc3\x9f");
+  CHECK(load("functions: {a: {command: [\"gr\xc3\xbc\xc3\x9f\"]}}\n").value->functions.at(0).command.at(0) ==
+        "gr\xc3\xbc\xc3\x9f");
 }
 
 TEST_CASE("empty values and empty files") {
@@ -162,7 +170,8 @@ TEST_CASE("empty values and empty files") {
       {"[]\n", {"1:1: the file must be a mapping"}},
       {"hello\n", {"1:1: the file must be a mapping"}},
       // yaml-cpp marks an empty value where the next thing stands; the key is what a person looks for.
-      {"functions:\nserver:\n  workers:\n\n\n# end\n", {"1:1: `functions` has no value", "3:3: `workers` has no value"}},
+      {"functions:\nserver:\n  workers:\n\n\n# end\n",
+       {"1:1: `functions` has no value", "3:3: `workers` has no value"}},
       {"functions:\n  a:\n  b: {command: [x]}\n", {"2:3: function `a` is empty"}},
       {"functions:\n  a:\n    command:\n      - x\n      -\n      # a comment\n\n  b: {command: [y]}\n",
        {"5:7: each item of `command` must be text, but this one is empty"}},

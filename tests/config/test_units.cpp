@@ -15,8 +15,15 @@ TEST_CASE("durations") {
     const char* text;
     long long ms;
   };
-  for (auto const& r : std::vector<row>{{"250ms", 250}, {"30s", 30'000}, {"5m", 300'000}, {"1h", 3'600'000}, {"7d", 604'800'000},
-                                        {"0", 0}, {"0s", 0}, {"00", 0}, {"3650d", 315'360'000'000LL}}) {
+  for (auto const& r : std::vector<row>{{"250ms", 250},
+                                        {"30s", 30'000},
+                                        {"5m", 300'000},
+                                        {"1h", 3'600'000},
+                                        {"7d", 604'800'000},
+                                        {"0", 0},
+                                        {"0s", 0},
+                                        {"00", 0},
+                                        {"3650d", 315'360'000'000LL}}) {
     INFO(r.text);
     auto const got = parse_duration(r.text);
     REQUIRE(got.value);
@@ -195,7 +202,8 @@ TEST_CASE("substitution") {
     REQUIRE(got.value);
     CHECK(*got.value == r.becomes);
   }
-  CHECK_THAT(substitute("${NONE}", env).error, Catch::Contains("`NONE` is not set") && Catch::Contains("`${NONE:-default}`"));
+  CHECK_THAT(substitute("${NONE}", env).error,
+             Catch::Contains("`NONE` is not set") && Catch::Contains("`${NONE:-default}`"));
   for (const char* bad : {"${}", "${A-B}", "${9}", "${A:=x}", "${ A }", "${A B:-x}"}) {
     INFO(bad);
     CHECK_THAT(substitute(bad, env).error, Catch::Contains("is not a reference to a variable"));
@@ -226,7 +234,8 @@ TEST_CASE("edit distance and the closest key") {
 
 TEST_CASE("UTF-8") {
   CHECK(first_invalid_utf8("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80") == std::string::npos);
-  for (const char* bad : {"\x80", "\xc0\x80", "\xc3", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xf5"}) {
+  for (const char* bad :
+       {"\x80", "\xc0\x80", "\xc3", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xf5"}) {
     CHECK(first_invalid_utf8(bad) == 0);
   }
 }
@@ -236,10 +245,22 @@ TEST_CASE("paths in normal form") {
     const char* path;
     const char* normal;
   };
-  for (auto const& r : std::vector<row>{{"/", "/"},           {"/a/b", "/a/b"},       {"/a//b/", "/a//b/"},    {"/a/./b", "/a/b"},
-                                        {"/a/../b", "/b"},    {"/a/..", "/"},         {"/a/b/..", "/a/"},      {"/a/.", "/a/"},
-                                        {"/%41%7e", "/A~"},   {"/a%2fb", "/a%2Fb"},   {"/a/%2e%2E/b", "/b"},   {"/%e2%82%ac", "/%E2%82%AC"},
-                                        {"/a//../b", "/a/b"}, {"/a%25b", "/a%25b"},   {"/..a/.b", "/..a/.b"}, {"/a/...", "/a/..."}}) {
+  for (auto const& r : std::vector<row>{{"/", "/"},
+                                        {"/a/b", "/a/b"},
+                                        {"/a//b/", "/a//b/"},
+                                        {"/a/./b", "/a/b"},
+                                        {"/a/../b", "/b"},
+                                        {"/a/..", "/"},
+                                        {"/a/b/..", "/a/"},
+                                        {"/a/.", "/a/"},
+                                        {"/%41%7e", "/A~"},
+                                        {"/a%2fb", "/a%2Fb"},
+                                        {"/a/%2e%2E/b", "/b"},
+                                        {"/%e2%82%ac", "/%E2%82%AC"},
+                                        {"/a//../b", "/a/b"},
+                                        {"/a%25b", "/a%25b"},
+                                        {"/..a/.b", "/..a/.b"},
+                                        {"/a/...", "/a/..."}}) {
     INFO(r.path);
     auto const got = normal_path(r.path);
     REQUIRE(got.value);

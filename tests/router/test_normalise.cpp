@@ -1,6 +1,6 @@
 #include <catch2/catch.hpp>
-#include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <optional>
 #include <random>
 #include <string>
@@ -263,11 +263,11 @@ TEST_CASE("long and hostile paths take linear time and space") {
     const std::string path = repeated(piece);
     std::string scratch;
     normalised_path result;
-    const auto begin = std::chrono::steady_clock::now();
+    const std::clock_t begin = std::clock();
     for (int i = 0; i < 10; ++i) (void)normalise(path, scratch, result);
-    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+    const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;  // of CPU: others may be busy
     CAPTURE(piece);
-    CHECK(taken.count() < 0.5);  // a hundredth of what work that grows with the square would take
+    CHECK(seconds < 2);  // a tenth of what work that grows with the square takes; a hundred times what this takes
     CHECK(scratch.capacity() <= 6 * path.size() + 64);
   }
 }

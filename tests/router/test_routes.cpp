@@ -2,9 +2,9 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cctype>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <map>
 #include <memory>
 #include <new>
@@ -487,7 +487,7 @@ TEST_CASE("hostile requests stay cheap against a big table") {
   while (escapes.size() < 65'536) escapes += "%3a";
   for (int i = 0; i < 200; ++i) labels += "a.";
   std::string scratch;
-  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t begin = std::clock();
   int runs = 0;
   for (const std::string& host : {labels, std::string(65'536, '.'), std::string(65'536, 'a')}) {
     for (const std::string& target : {slashes, segments, escapes, "/" + std::string(65'536, 'a'), "/a?" + slashes}) {
@@ -496,7 +496,7 @@ TEST_CASE("hostile requests stay cheap against a big table") {
       for (int i = 0; i < 10; ++i, ++runs) (void)table.match(view, scratch);
     }
   }
-  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
-  CHECK(taken.count() / runs < 0.02);  // under a millisecond each without sanitizers
+  const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;  // of CPU: others may be busy
+  CHECK(seconds / runs < 0.02);  // under a millisecond each without sanitizers
   CHECK(scratch.capacity() < 1'000'000);
 }

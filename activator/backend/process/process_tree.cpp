@@ -67,6 +67,8 @@ pid_t parent_of(pid_t pid, std::string& scratch) {
   return parent;
 }
 
+}  // namespace
+
 std::vector<pid_t> children_by_parent(pid_t pid) {
   std::vector<pid_t> found;
   std::string scratch;
@@ -78,8 +80,6 @@ std::vector<pid_t> children_by_parent(pid_t pid) {
   }
   return found;
 }
-
-}  // namespace
 
 std::vector<pid_t> children_of(pid_t pid) {
   std::vector<pid_t> found;

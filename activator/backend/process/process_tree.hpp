@@ -14,6 +14,9 @@ namespace rouse::process {
 /// A process that forks or ends meanwhile may be missed: callers that need all of them ask again.
 [[nodiscard]] std::vector<pid_t> children_of(pid_t pid);
 
+/// The same by reading the parent of every process of the machine, which costs some 10 us for each of them.
+[[nodiscard]] std::vector<pid_t> children_by_parent(pid_t pid);
+
 /// Calls `visit` with every descendant of `root` (not with `root`), parents first, until it returns false. Looks at no more
 /// than `most` processes.
 void visit_descendants(pid_t root, const std::function<bool(pid_t)>& visit, std::size_t most = 4096);

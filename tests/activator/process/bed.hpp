@@ -40,11 +40,7 @@ class process_fixture {
  public:
   process_fixture(boost::asio::io_context& control, activator::backend_listener& listener)
       : keeper(keeper::fork_keeper()),
-        backend(std::make_unique<process_backend>(control, keeper.socket(), listener, options())) {}
-  static process_options& options() {
-    static process_options all;
-    return all;
-  }
+        backend(std::make_unique<process_backend>(control, keeper.socket(), listener)) {}
   activator::backend& get() { return *backend; }
   void destroy() { backend.reset(); }
   activator::start_spec starts() { return spec_of({fast_function}); }

@@ -214,7 +214,7 @@ TEST_CASE("bad sizes, extensions and line ends are refused") {
            "\r\n", ";a\r\n", "-1\r\n", "+1\r\n", "0x1\r\n", "1 \r\n", " 1\r\n", "1\t\r\n", "1 ;a\r\n", "g\r\n", "1g\r\n", "1,\r\n",
            "1.0\r\n", "00000000000000001\r\n", "FFFFFFFFFFFFFFFF\r\n", "8000000000000000\r\n", "1\n", "1\rx", "1\r\r\n", "1;\r\n",
            "1;=a\r\n", "1;a=\r\n", "1;a b\r\n", "1;a=b c\r\n", "1;a=\"b\r\n", "1;a=\"b\n\"\r\n", "1;a=\"\x01\"\r\n", "1;a\x01\r\n",
-           "1;a\n", "1;a=\"\\\x7f\"\r\n", "1;a=\"\"x\r\n", "1;a=(\r\n", "1;;a\r\n", "1;a;\r\n", "1;a=\"b\\\r\n\"\r\n", "1;\x80\r\n",
+           "1;a\n", "1;a=\"\\\x7f\"\r\n", "1;a=\"\"x\r\n", "1;a=(\r\n", "1;;a\r\n", "1;a;\r\n", "1;a=\"b\\\r\n\"\r\n", "1;\x80\r\n", "1;a \r\n", "1;a=b\t\r\n", "1;a=\"\" \r\n",
            "1\r\nxy", "1\r\nx\n", "1\r\nx\rz", "1\r\nx0\r\n\r\n", "0\r\n\n", "0\r\n\rx", "0\n\n", "0\r\nA: b\n", "0\r\nA : b\r\n",
            "0\r\n A: b\r\n", "0\r\nA: b\r\n c\r\n", "0\r\nA\r\n", "0\r\n: b\r\n", "0\r\nA: \x01\r\n", "0\r\nA: b\rc\r\n",
            "0\r\nGET / HTTP/1.1\r\n",
@@ -306,7 +306,7 @@ TEST_CASE("mutated bodies get the oracle's verdict") {
     }
     ++verdicts[static_cast<int>(out.what)];
   }
-  CHECK(verdicts[0] > 500);
-  CHECK(verdicts[1] > 500);
-  CHECK(verdicts[2] > 500);
+  CHECK(verdicts[0] > 200);
+  CHECK(verdicts[1] > 200);
+  CHECK(verdicts[2] > 200);
 }
