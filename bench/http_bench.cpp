@@ -1,7 +1,7 @@
-// What a head costs: parse_request + compose_request and parse_response + compose_response, in nanoseconds on one core, for
-// the requests of load generators and of a browser. `http_bench [ROUNDS]`; prints the median and the
-// best of many short rounds (on a busy machine the best is the one to compare). The lines "Beast
-// alone" show what part of it is Beast's parser with callbacks that do nothing.
+// What a head costs: parse_request + compose_request and parse_response + compose_response, in nanoseconds on one core,
+// for the requests of load generators and of a browser. `http_bench [ROUNDS]`; prints the median and the best of many
+// short rounds (on a busy machine the best is the one to compare). The lines "Beast alone" are Beast's basic_parser
+// over the same bytes with callbacks that do nothing, to compare with.
 
 #include <algorithm>
 #include <boost/beast/http/basic_parser.hpp>
@@ -45,8 +45,8 @@ class idle_parser final : public beast::http::basic_parser<is_request> {
   void on_finish_impl(code&) override {}
 };
 
-/// Runs `body` per_round times in each of `rounds` rounds; the median, in nanoseconds per call. Each call gives a number that
-/// depends on its work, so that none can be left out.
+/// Runs `body` per_round times in each of `rounds` rounds; the median, in nanoseconds per call. Each call gives a
+/// number that depends on its work, so that none can be left out.
 template <typename Body>
 void measure(const char* name, std::size_t bytes, int rounds, Body body) {
   std::vector<double> figures;
@@ -135,26 +135,32 @@ void bench_chunks(int rounds) {
 int main(int argc, char** argv) {
   const int rounds = argc > 1 ? std::max(1, std::atoi(argv[1])) : 3001;
   bench_request("wrk", "GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n", rounds);
-  bench_request("curl",
-                "GET /function/hello/some/path?x=1 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n"
-                "X-Tier: gold\r\nConnection: keep-alive\r\n\r\n",
-                rounds);
+  bench_request(
+      "curl",
+      "GET /function/hello/some/path?x=1 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n"
+      "X-Tier: gold\r\nConnection: keep-alive\r\n\r\n",
+      rounds);
   bench_request(
       "browser",
       "GET /function/shop/catalogue/items?category=shoes&page=3&sort=price HTTP/1.1\r\nHost: shop.example.com\r\n"
-      "Connection: keep-alive\r\nsec-ch-ua: \"Chromium\";v=\"124\", \"Google Chrome\";v=\"124\", \"Not-A.Brand\";v=\"99\"\r\n"
+      "Connection: keep-alive\r\nsec-ch-ua: \"Chromium\";v=\"124\", \"Google Chrome\";v=\"124\", "
+      "\"Not-A.Brand\";v=\"99\"\r\n"
       "sec-ch-ua-mobile: ?0\r\nsec-ch-ua-platform: \"Linux\"\r\nUpgrade-Insecure-Requests: 1\r\n"
-      "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 Safari/537.36\r\n"
+      "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 "
+      "Safari/537.36\r\n"
       "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,"
       "application/signed-exchange;v=b3;q=0.7\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\n"
-      "Sec-Fetch-User: ?1\r\nSec-Fetch-Dest: document\r\nReferer: https://shop.example.com/catalogue?category=shoes&page=2\r\n"
+      "Sec-Fetch-User: ?1\r\nSec-Fetch-Dest: document\r\nReferer: "
+      "https://shop.example.com/catalogue?category=shoes&page=2\r\n"
       "Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en-US;q=0.9,en;q=0.8,de;q=0.7\r\n"
-      "Cookie: session=8c1f0a4b7e2d4f6a9b3c5d7e9f1a2b4c; theme=dark; consent=granted; cart=eyJpdGVtcyI6W3siaWQiOjQyLCJxdHkiOjF9XX0\r\n"
+      "Cookie: session=8c1f0a4b7e2d4f6a9b3c5d7e9f1a2b4c; theme=dark; consent=granted; "
+      "cart=eyJpdGVtcyI6W3siaWQiOjQyLCJxdHkiOjF9XX0\r\n"
       "If-None-Match: \"33a64df551425fcc55e4d42a148795d9f25f89d4\"\r\n\r\n",
       rounds);
-  bench_response("response",
-                 "HTTP/1.1 200 OK\r\nServer: function/1.0\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/plain; "
-                 "charset=utf-8\r\nContent-Length: 13\r\nConnection: keep-alive\r\n\r\n",
-                 rounds);
+  bench_response(
+      "response",
+      "HTTP/1.1 200 OK\r\nServer: function/1.0\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/plain; "
+      "charset=utf-8\r\nContent-Length: 13\r\nConnection: keep-alive\r\n\r\n",
+      rounds);
   bench_chunks(rounds);
 }

@@ -144,6 +144,7 @@ awaitable<bool> session::exchange() {
   auto end = attempt_end::refused;
   for (unsigned tries = 1;; ++tries) {
     end = co_await attempt();
+    if (end == attempt_end::untouched && !connect_error_.empty()) co_await let_crash_be_seen();
     if (!may_retry(end) || tries == most_tries) break;
     counters_->retries.add();
     upstream_.reset();
@@ -157,6 +158,19 @@ awaitable<bool> session::exchange() {
   }
   counters_->requests_in_flight.sub();
   co_return co_await conclude(end);
+}
+
+/// An instance that refuses connections has most likely just died, and the control thread is about to learn of it: waits a
+/// moment for that, so that the next try does not choose it again. Such a try is not counted.
+awaitable<void> session::let_crash_be_seen() {
+  const auto& on = slot_.on();
+  for (int i = 0; i < 20 && interrupted_ == interruption::none; ++i) {
+    if (on.state() == router::instance_state::gone) {
+      --counted_attempts_;
+      break;
+    }
+    co_await pause(5ms);
+  }
 }
 
 bool session::may_retry(attempt_end end) const noexcept {
@@ -221,7 +235,8 @@ bool session::explain_failure(const std::shared_ptr<const activator::start_failu
 
 /// One try on the instance of slot_.
 awaitable<session::attempt_end> session::attempt() {
-  request_sent_ = wrote_any_ = false;
+  request_sent_ = wrote_any_ = on_reused_ = false;
+  connect_error_.clear();
   auto now = steady::now();
   upstream_ = worker_.pool().take(slot_.on(), head_.idempotent, now);
   if (!upstream_) {

@@ -80,6 +80,7 @@ class session final : public sweep_entry, public fd_watch::client, public sessio
   bool match(answer& why);
   bool admit(answer& why);
   awaitable<bool> obtain_slot(bool at_head);
+  awaitable<void> let_crash_be_seen();
   bool explain_failure(const std::shared_ptr<const activator::start_failure>& failure);
   awaitable<attempt_end> attempt();
   attempt_end refuse_response(std::string detail);

@@ -98,6 +98,9 @@ void append_log_line(std::string& out, const activator::output_ring::line& line)
 }
 
 std::string problem_json(unsigned status, std::string_view type, std::string_view detail) {
+  std::string title(type);
+  std::replace(title.begin(), title.end(), '-', ' ');
+  if (!title.empty() && title[0] >= 'a' && title[0] <= 'z') title[0] = static_cast<char>(title[0] - 'a' + 'A');
   json out;
   out["type"] = type;
   out["title"] = http::status_text(status);

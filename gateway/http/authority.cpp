@@ -69,7 +69,9 @@ bool valid_authority(std::string_view text, const char*& why) noexcept {
   } else {
     host = name_length(text);
     if (host == 0 || host > max_host) {
-      why = "it does not begin with the name of a host (letters, digits, - . _ ~; no empty label; at most 255 characters).";
+      why =
+          "it does not begin with the name of a host (letters, digits, - . _ ~; no empty label; at most 255 "
+          "characters).";
       return false;
     }
   }

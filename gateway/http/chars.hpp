@@ -1,6 +1,6 @@
 #pragma once
-// Character classes of RFC 9110 and 9112, and comparisons that ignore ASCII case; no locale. For this folder's sources only.
-// Constants and pure functions; any thread.
+// Character classes of RFC 9110 and 9112, and comparisons that ignore ASCII case; no locale. For this folder's sources
+// only. Constants and pure functions; any thread.
 
 #include <array>
 #include <cstddef>
@@ -49,9 +49,15 @@ constexpr std::array<char, 256> make_folds() {
 inline constexpr std::array<std::uint8_t, 256> classes = make_classes();
 inline constexpr std::array<char, 256> folds = make_folds();
 
-constexpr bool is(char c, char_class what) noexcept { return (classes[static_cast<unsigned char>(c)] & what) != 0; }
-constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
-constexpr char lower(char c) noexcept { return folds[static_cast<unsigned char>(c)]; }
+constexpr bool is(char c, char_class what) noexcept {
+  return (classes[static_cast<unsigned char>(c)] & what) != 0;
+}
+constexpr bool is_digit(char c) noexcept {
+  return c >= '0' && c <= '9';
+}
+constexpr char lower(char c) noexcept {
+  return folds[static_cast<unsigned char>(c)];
+}
 
 constexpr bool all(std::string_view text, char_class what) noexcept {
   for (const char c : text) {
@@ -60,7 +66,9 @@ constexpr bool all(std::string_view text, char_class what) noexcept {
   return true;
 }
 
-constexpr bool is_token(std::string_view text) noexcept { return !text.empty() && all(text, token_char); }
+constexpr bool is_token(std::string_view text) noexcept {
+  return !text.empty() && all(text, token_char);
+}
 
 /// Equal but for the case of ASCII letters.
 constexpr bool iequals(std::string_view a, std::string_view b) noexcept {
@@ -82,8 +90,8 @@ constexpr std::string_view trim(std::string_view text) noexcept {
   return text;
 }
 
-/// Takes the next element off a comma-separated list, trimmed; an empty one where the sender wrote none. Call until `list` is
-/// empty. (Not for lists whose elements may be quoted strings.)
+/// Takes the next element off a comma-separated list, trimmed; an empty one where the sender wrote none. Call until
+/// `list` is empty. (Not for lists whose elements may be quoted strings.)
 constexpr std::string_view next_element(std::string_view& list) noexcept {
   const std::size_t comma = list.find(',');
   const std::string_view element = trim(list.substr(0, comma));

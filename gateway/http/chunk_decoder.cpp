@@ -1,7 +1,8 @@
-// The chunked coding of RFC 9112, 7.1, as a state machine of our own rather than Beast's parser, which cannot be made as strict:
-// in the quoted strings of extensions Beast accepts every control character, bare LF included; it has no bound on extensions;
-// it wants the last chunk and all trailers in one piece of memory; and it unfolds folded trailers. This one also needs no
-// second look at input that was cut, and decodes in place: data is moved only over the framing before it.
+// The chunked coding of RFC 9112, 7.1, as a state machine of our own rather than Beast's parser, which cannot be made
+// as strict: in the quoted strings of extensions Beast accepts every control character, bare LF included; it has no
+// bound on extensions; it wants the last chunk and all trailers in one piece of memory; and it unfolds folded trailers.
+// This one also needs no second look at input that was cut, and decodes in place: data is moved only over the framing
+// before it.
 
 #include <algorithm>
 #include <cstring>
@@ -18,8 +19,8 @@ using detail::is;
 constexpr std::uint16_t max_head = 256;
 constexpr std::uint16_t max_digits = 16;
 constexpr std::uint32_t max_trailers = 8 * 1024;
-/// Framing that the data does not pay for: a sender of one-byte chunks with long extensions costs us many times what it sends
-/// on. Each chunk may have 16 bytes and twice its data for free.
+/// Framing that the data does not pay for: a sender of one-byte chunks with long extensions costs us many times what it
+/// sends on. Each chunk may have 16 bytes and twice its data for free.
 constexpr std::int64_t max_excess = 16 * 1024;
 constexpr std::int64_t free_bytes = 16;
 
@@ -109,7 +110,8 @@ void chunk_decoder::take_head_byte(char c) noexcept {
     case state::head_lf:
       if (c != '\n') return fail("The head of a chunk has a CR that no LF follows.");
       return end_of_head();
-    default: return take_extension_byte(c);
+    default:
+      return take_extension_byte(c);
   }
 }
 

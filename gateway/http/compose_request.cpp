@@ -10,9 +10,9 @@ namespace {
 using namespace detail;
 
 /// Written by us, or not at all.
-constexpr field_set not_copied = hop_by_hop.with(
-    field_set(known::host, known::expect, known::x_request_id, known::traceparent, known::tracestate, known::x_forwarded_for,
-              known::x_forwarded_proto, known::x_forwarded_host, known::x_forwarded_other, known::forwarded));
+constexpr field_set not_copied = hop_by_hop.with(field_set(
+    known::host, known::expect, known::x_request_id, known::traceparent, known::tracestate, known::x_forwarded_for,
+    known::x_forwarded_proto, known::x_forwarded_host, known::x_forwarded_other, known::forwarded));
 
 /// A parameter's value in Forwarded (RFC 7239, 4): a token, or a quoted string.
 void put_forwarded_value(head_writer& to, std::string_view value) noexcept {
@@ -35,7 +35,8 @@ void put_earlier(head_writer& to, const request_head& head, known id) noexcept {
 }
 
 /// What a trusted proxy said (the last one, if several did), else our own.
-std::string_view believed(const request_head& head, const forward_info& info, known id, std::string_view ours) noexcept {
+std::string_view believed(const request_head& head, const forward_info& info, known id,
+                          std::string_view ours) noexcept {
   if (info.trusted) {
     for (auto one = head.fields.rbegin(); one != head.fields.rend(); ++one) {
       if (one->id == id && !one->value.empty()) return one->value;
@@ -44,7 +45,8 @@ std::string_view believed(const request_head& head, const forward_info& info, kn
   return ours;
 }
 
-void put_forwarding(head_writer& to, const request_head& head, const forward_info& info, std::string_view host) noexcept {
+void put_forwarding(head_writer& to, const request_head& head, const forward_info& info,
+                    std::string_view host) noexcept {
   const bool ipv6 = info.caller.find(':') != std::string_view::npos;
   to.put("X-Forwarded-For: ");
   if (info.trusted) put_earlier(to, head, known::x_forwarded_for);
@@ -93,8 +95,8 @@ void put_fields(head_writer& to, const request_head& head, const forward_info& i
 
 std::size_t most(const request_head& head, const forward_info& info, std::string_view host) noexcept {
   constexpr std::size_t fixed = 512;  // all names and punctuation written here, and a number
-  return fixed + head.method.size() + info.target.size() + size_of(head.fields) + 4 * host.size() + 2 * info.caller.size() +
-         3 * info.scheme.size() + info.request_id.size() + info.traceparent.size();
+  return fixed + head.method.size() + info.target.size() + size_of(head.fields) + 4 * host.size() +
+         2 * info.caller.size() + 3 * info.scheme.size() + info.request_id.size() + info.traceparent.size();
 }
 
 }  // namespace

@@ -11,8 +11,8 @@ constexpr unsigned max_options = 32;
 /// 19 digits cannot overflow 64 bits, and the largest is above 2^63 by little: checked.
 constexpr std::size_t max_digits = 19;
 
-/// How a Transfer-Encoding that is not `chunked` is refused, by RFC 9112, 6.3 and 7: where `chunked` stands last, once, the
-/// body's end could be found but the other coding is not known here (501); else the end cannot be found (400).
+/// How a Transfer-Encoding that is not `chunked` is refused, by RFC 9112, 6.3 and 7: where `chunked` stands last, once,
+/// the body's end could be found but the other coding is not known here (501); else the end cannot be found (400).
 refusal bad_coding(std::string_view value) {
   bool formed = true;
   unsigned count = 0;
@@ -26,7 +26,8 @@ refusal bad_coding(std::string_view value) {
     ++count;
   }
   if (formed && count > 1 && chunked == 1 && last_chunked) {
-    return {501, "not-implemented", "Transfer-Encoding names a coding besides chunked; only `Transfer-Encoding: chunked` is known here."};
+    return {501, "not-implemented",
+            "Transfer-Encoding names a coding besides chunked; only `Transfer-Encoding: chunked` is known here."};
   }
   return bad_request("Transfer-Encoding is not exactly `chunked`, so the end of the body cannot be found.");
 }
@@ -65,7 +66,8 @@ bool framing_facts::take_transfer_encoding(std::string_view value, refusal& why)
 bool framing_facts::check_together(unsigned version, refusal& why) const {
   if (transfer_encodings == 0) return true;
   if (content_lengths > 0) {
-    why = bad_request("Content-Length and Transfer-Encoding are both there, so the end of the body is ambiguous; send one of them.");
+    why = bad_request(
+        "Content-Length and Transfer-Encoding are both there, so the end of the body is ambiguous; send one of them.");
     return false;
   }
   if (version < 11) {

@@ -11,7 +11,8 @@ namespace rouse::gateway::http::detail {
 namespace {
 
 constexpr const char* bare_lf = "it ends with a bare LF; every line of the head must end with CRLF.";
-constexpr const char* bare_cr = "it holds a CR that no LF follows; a CR may stand only in the CRLF at the end of a line.";
+constexpr const char* bare_cr =
+    "it holds a CR that no LF follows; a CR may stand only in the CRLF at the end of a line.";
 constexpr const char* folded =
     "it begins with white space (a folded line), which is not allowed any more; write each field in one line.";
 constexpr const char* bad_name =
@@ -19,7 +20,8 @@ constexpr const char* bad_name =
 
 refusal head_too_large(std::size_t limit) {
   return {431, "request-header-fields-too-large",
-          "The head is larger than " + std::to_string(limit) + " bytes (server.limits.header_bytes); send fewer or shorter fields."};
+          "The head is larger than " + std::to_string(limit) +
+              " bytes (server.limits.header_bytes); send fewer or shorter fields."};
 }
 
 refusal too_many_fields() {
@@ -37,10 +39,13 @@ std::string control(char c) {
   return "it holds the control character " + hex_of(c) + "; control characters are not allowed.";
 }
 
-constexpr std::uint64_t every(unsigned byte) { return 0x0101010101010101ULL * byte; }
+constexpr std::uint64_t every(unsigned byte) {
+  return 0x0101010101010101ULL * byte;
+}
 
-/// The first control character (HTAB is none) in [p, last), or `last`. Eight bytes at a time: in `below` the lowest bit that is
-/// set belongs to the first byte under 0x20, in `del` to the first 0x7F (bits above it may be wrong, by the borrow).
+/// The first control character (HTAB is none) in [p, last), or `last`. Eight bytes at a time: in `below` the lowest bit
+/// that is set belongs to the first byte under 0x20, in `del` to the first 0x7F (bits above it may be wrong, by the
+/// borrow).
 const char* find_control(const char* p, const char* last) noexcept {
   if constexpr (std::endian::native == std::endian::little) {
     while (last - p >= 8) {
@@ -70,7 +75,9 @@ std::size_t line_of(std::string_view text, std::size_t begin, std::size_t at) {
 
 }  // namespace
 
-refusal bad_request(std::string detail) { return {400, "bad-request", std::move(detail)}; }
+refusal bad_request(std::string detail) {
+  return {400, "bad-request", std::move(detail)};
+}
 
 std::string hex_of(char c) {
   constexpr char digits[] = "0123456789ABCDEF";
@@ -78,7 +85,9 @@ std::string hex_of(char c) {
   return std::string("0x") + digits[byte >> 4] + digits[byte & 15];
 }
 
-bool head_parser::bad_line(const char* what) { return fail(bad_request(at_line(fields_.size() + 2, what))); }
+bool head_parser::bad_line(const char* what) {
+  return fail(bad_request(at_line(fields_.size() + 2, what)));
+}
 
 parse_result head_parser::parse(std::string_view buffer, std::size_t limit, std::size_t seen) {
   parse_result result;
@@ -156,7 +165,8 @@ head_parser::progress head_parser::walk_fields(std::string_view text, std::size_
   }
 }
 
-/// One line with a field. Gives where the next line begins; null when the line is not complete, or refused (`why` is set).
+/// One line with a field. Gives where the next line begins; null when the line is not complete, or refused (`why` is
+/// set).
 const char* head_parser::take_line(const char* line, const char* last) {
   const auto refuse = [this](const char* what) -> const char* {
     bad_line(what);
@@ -165,7 +175,8 @@ const char* head_parser::take_line(const char* line, const char* last) {
   const char* p = line;
   while (p != last && is(*p, token_char)) ++p;
   if (p == last) return nullptr;
-  if (*p != ':' || p == line) return refuse(*p == '\n' ? bare_lf : p == line && (*p == ' ' || *p == '\t') ? folded : bad_name);
+  if (*p != ':' || p == line)
+    return refuse(*p == '\n' ? bare_lf : p == line && (*p == ' ' || *p == '\t') ? folded : bad_name);
   const std::string_view name(line, static_cast<std::size_t>(p - line));
   const char* const value = p + 1;
   const char* const end = find_control(value, last);
@@ -183,18 +194,24 @@ bool head_parser::take_field(std::string_view name, std::string_view value) {
   if (lookalike) {
     const bool frames = id == known::content_length || id == known::transfer_encoding;
     if (frames && role_ == role::request) {
-      return bad_line("its name is that of Content-Length or Transfer-Encoding with an underscore, which some servers read as "
-                      "the real one; leave it out.");
+      return bad_line(
+          "its name is that of Content-Length or Transfer-Encoding with an underscore, which some servers read as "
+          "the real one; leave it out.");
     }
     id = role_ == role::request ? known::connection_listed : known::other;
   }
   fields_.push_back({name, value, id});
   switch (id) {
-    case known::other: return true;
-    case known::content_length: return facts.take_content_length(value, why);
-    case known::transfer_encoding: return facts.take_transfer_encoding(value, why);
-    case known::connection: return facts.take_connection(value, why);
-    default: return take_special(id, value);
+    case known::other:
+      return true;
+    case known::content_length:
+      return facts.take_content_length(value, why);
+    case known::transfer_encoding:
+      return facts.take_transfer_encoding(value, why);
+    case known::connection:
+      return facts.take_connection(value, why);
+    default:
+      return take_special(id, value);
   }
 }
 

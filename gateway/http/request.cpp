@@ -50,16 +50,19 @@ bool request_parser::check_first_part(std::string_view part) {
   }
   if (n == part.size() || (n > 0 && part[n] == ' ')) return true;
   if (part[0] == 0x16) {
-    return fail(bad_request("This looks like a TLS handshake, but the port speaks plain HTTP; use http:// instead of https://."));
+    return fail(bad_request(
+        "This looks like a TLS handshake, but the port speaks plain HTTP; use http:// instead of https://."));
   }
   if (part[n] >= 'a' && part[n] <= 'z') {
-    return fail(bad_request("The method has lower-case letters; methods are case-sensitive, and all known ones are upper case."));
+    return fail(bad_request(
+        "The method has lower-case letters; methods are case-sensitive, and all known ones are upper case."));
   }
   if (n == 0) {
     return fail(bad_request("The request-line begins with the byte " + hex_of(part[0]) +
                             ", not with a method; this is not an HTTP/1.1 request."));
   }
-  return fail(bad_request("The byte " + hex_of(part[n]) + " stands in the method or behind it; one space must follow the method."));
+  return fail(bad_request("The byte " + hex_of(part[n]) +
+                          " stands in the method or behind it; one space must follow the method."));
 }
 
 bool request_parser::take_first_line(std::string_view line) {
@@ -76,36 +79,41 @@ bool request_parser::take_first_line(std::string_view line) {
     return fail(bad_request(std::string("The request-line has no version (HTTP/0.9 is not spoken); ") + form));
   }
   if (line[end] == '#') {
-    return fail(bad_request("The target has a fragment (#...); a fragment is never sent, and a # in a path is written %23."));
+    return fail(
+        bad_request("The target has a fragment (#...); a fragment is never sent, and a # in a path is written %23."));
   }
   if (line[end] != ' ') {
     return fail(bad_request("The byte " + hex_of(line[end]) + " stands in the target; percent-encode it."));
   }
-  if (end == space + 1) return fail(bad_request(std::string("The request-line has two spaces behind the method; ") + form));
+  if (end == space + 1)
+    return fail(bad_request(std::string("The request-line has two spaces behind the method; ") + form));
   out_.method = line.substr(0, space);
   out_.target = line.substr(space + 1, end - space - 1);
   return take_version(line.substr(end + 1));
 }
 
 bool request_parser::take_version(std::string_view version) {
-  const bool formed = version.size() == 8 && version.starts_with("HTTP/") && is_digit(version[5]) && version[6] == '.' &&
-                      is_digit(version[7]);
+  const bool formed = version.size() == 8 && version.starts_with("HTTP/") && is_digit(version[5]) &&
+                      version[6] == '.' && is_digit(version[7]);
   if (formed && version[5] == '1' && version[7] <= '1') {
     out_.version = version[7] == '1' ? 11 : 10;
     return true;
   }
   if (formed) {
-    return fail({505, "http-version-not-supported", "Only HTTP/1.1 and HTTP/1.0 are spoken here; send the request with one of these."});
+    return fail({505, "http-version-not-supported",
+                 "Only HTTP/1.1 and HTTP/1.0 are spoken here; send the request with one of these."});
   }
   if (version.find(' ') != std::string_view::npos) {
-    return fail(bad_request("The request-line must be METHOD SP TARGET SP HTTP/1.1, with single spaces and none in the target."));
+    return fail(bad_request(
+        "The request-line must be METHOD SP TARGET SP HTTP/1.1, with single spaces and none in the target."));
   }
   return fail(bad_request("The request-line does not end with HTTP/1.1 or HTTP/1.0 (in capitals) behind the target."));
 }
 
 bool request_parser::take_special(known id, std::string_view value) {
   switch (id) {
-    case known::host: return take_host(value);
+    case known::host:
+      return take_host(value);
     case known::upgrade:
       ++upgrades_;
       websocket_ = iequals(value, "websocket");
@@ -114,7 +122,8 @@ bool request_parser::take_special(known id, std::string_view value) {
       expects_ = true;
       expects_other_ = expects_other_ || !iequals(value, "100-continue");
       return true;
-    default: return true;
+    default:
+      return true;
   }
 }
 
@@ -135,7 +144,8 @@ bool request_parser::check_method() {
   const std::string_view method = out_.method;
   out_.idempotent = is_idempotent(method);
   if (method == "CONNECT") {
-    return fail({501, "not-implemented", "CONNECT is not supported: this is a gateway to functions, not a forward proxy."});
+    return fail(
+        {501, "not-implemented", "CONNECT is not supported: this is a gateway to functions, not a forward proxy."});
   }
   if (method == "TRACE") {
     return fail({501, "not-implemented", "TRACE is not supported: it would show what the gateway adds to a request."});
@@ -147,7 +157,8 @@ bool request_parser::check_method() {
 bool request_parser::reduce_target() {
   std::string_view& target = out_.target;
   if (target.front() == '*' && target.size() == 1) {
-    return out_.method == "OPTIONS" || fail(bad_request("The target * is only for OPTIONS; send a path that begins with /."));
+    return out_.method == "OPTIONS" ||
+           fail(bad_request("The target * is only for OPTIONS; send a path that begins with /."));
   }
   if (target.front() != '/') {
     const bool https = starts_with_nocase(target, "https://");
@@ -183,7 +194,8 @@ bool request_parser::reduce_target() {
 bool request_parser::check_expect() {
   if (!expects_ || out_.version < 11) return true;  // RFC 9110, 10.1.1: from HTTP/1.0 it is ignored
   if (expects_other_) {
-    return fail({417, "expectation-failed", "Expect asks for something else than 100-continue, the only expectation there is."});
+    return fail({417, "expectation-failed",
+                 "Expect asks for something else than 100-continue, the only expectation there is."});
   }
   out_.expect_continue = out_.body == framing::chunked || out_.content_length > 0;
   return true;

@@ -33,7 +33,9 @@ bool response_parser::check_first_part(std::string_view part) {
   constexpr std::string_view version = "HTTP/1.";
   const std::size_t n = std::min(part.size(), version.size());
   if (part.substr(0, n) == version.substr(0, n)) return true;
-  return fail(bad_request("The answer does not begin with HTTP/1.1 or HTTP/1.0; perhaps something else than an HTTP server listens there."));
+  return fail(
+      bad_request("The answer does not begin with HTTP/1.1 or HTTP/1.0; perhaps something else than an HTTP server "
+                  "listens there."));
 }
 
 /// status-line = HTTP-version SP 3DIGIT SP [ reason-phrase ]
@@ -43,14 +45,16 @@ bool response_parser::take_first_line(std::string_view line) {
   const bool formed = line.size() >= 13 && (line[7] == '0' || line[7] == '1') && line[8] == ' ' && is_digit(line[9]) &&
                       is_digit(line[10]) && is_digit(line[11]) && line[12] == ' ';
   if (!formed) {
-    return fail(bad_request("The status-line must be HTTP/1.1 SP STATUS SP REASON, with a status of three digits; the second "
-                            "space is needed even without a reason."));
+    return fail(
+        bad_request("The status-line must be HTTP/1.1 SP STATUS SP REASON, with a status of three digits; the second "
+                    "space is needed even without a reason."));
   }
   out_.version = line[7] == '1' ? 11 : 10;
   out_.status = static_cast<unsigned>((line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0'));
   out_.reason = line.substr(13);
   if (out_.status < 100 || out_.status > 599) return fail(bad_request("The status is not a number from 100 to 599."));
-  if (!all(out_.reason, value_char)) return fail(bad_request("The reason in the status-line holds a control character."));
+  if (!all(out_.reason, value_char))
+    return fail(bad_request("The reason in the status-line holds a control character."));
   return true;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// Writes into a string without a capacity check per piece: room is made once, for the most that can come. For this folder's
-// sources only; lives on the stack of one call.
+// Writes into a string without a capacity check per piece: room is made once, for the most that can come. For this
+// folder's sources only; lives on the stack of one call.
 
 #include <cassert>
 #include <charconv>
@@ -57,7 +57,8 @@ class head_writer {
 class field_set {
  public:
   template <typename... Ids>
-  constexpr explicit field_set(Ids... ids) noexcept : bits_(((std::uint64_t{1} << static_cast<unsigned>(ids)) | ... | 0)) {}
+  constexpr explicit field_set(Ids... ids) noexcept
+      : bits_(((std::uint64_t{1} << static_cast<unsigned>(ids)) | ... | 0)) {}
   [[nodiscard]] constexpr bool has(known id) const noexcept { return (bits_ >> static_cast<unsigned>(id) & 1) != 0; }
   [[nodiscard]] constexpr field_set with(field_set other) const noexcept {
     field_set both;
@@ -70,10 +71,12 @@ class field_set {
 };
 
 /// Never passed on, in either direction. (Trailer only where the body goes on chunked.)
-inline constexpr field_set hop_by_hop{known::connection,         known::keep_alive,         known::proxy_connection,
-                                      known::proxy_authenticate, known::proxy_authorization, known::te,
-                                      known::transfer_encoding,  known::upgrade,            known::http2_settings,
-                                      known::connection_listed,  known::content_length,     known::trailer};
+inline constexpr field_set hop_by_hop{known::connection,          known::keep_alive,
+                                      known::proxy_connection,    known::proxy_authenticate,
+                                      known::proxy_authorization, known::te,
+                                      known::transfer_encoding,   known::upgrade,
+                                      known::http2_settings,      known::connection_listed,
+                                      known::content_length,      known::trailer};
 
 /// Bytes that all of `fields` can take.
 inline std::size_t size_of(const std::vector<field>& fields) noexcept {

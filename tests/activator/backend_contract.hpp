@@ -1,6 +1,7 @@
 #pragma once
-// What every backend must do, whatever it runs. A backend's test program makes a fixture and calls backend_contract<F>()
-// inside a TEST_CASE. The fixture is constructed as F(boost::asio::io_context&, backend_listener&) and has:
+// What every backend must do, whatever it runs. A backend's test program makes a fixture and calls
+// backend_contract<F>() inside a TEST_CASE. The fixture is constructed as F(boost::asio::io_context&,
+// backend_listener&) and has:
 //
 //   backend& get();               the backend under test
 //   void destroy();               destroys it, whatever runs
@@ -122,7 +123,8 @@ inline int dial(const router::address& where) {
   return -1;
 }
 
-/// The status line's code of GET / on a connected socket, which is closed; 0 when there is no answer within five seconds.
+/// The status line's code of GET / on a connected socket, which is closed; 0 when there is no answer within five
+/// seconds.
 inline int get_status(int s) {
   ::fcntl(s, F_SETFL, ::fcntl(s, F_GETFL) & ~O_NONBLOCK);
   const timeval patience{5, 0};
@@ -271,7 +273,8 @@ void backend_contract() {
     REQUIRE(on.ready(running));
     const auto starting = on.start(on.fixture.never_listens());
     on.fixture.destroy();
-    const bool spoke = run_until(on.control, [&] { return on.of(running).exits + on.of(starting).exits > 0; }, milliseconds(50));
+    const bool spoke = run_until(
+        on.control, [&] { return on.of(running).exits + on.of(starting).exits > 0; }, milliseconds(50));
     CHECK_FALSE(spoke);
   }
   CHECK(on.heard.reports_from_inside == 0);

@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -22,6 +23,8 @@ using rouse::router::instance;
 namespace {
 
 constexpr int duel_rounds = 15'000 * scale;
+constexpr int duel_minimum = 500;
+constexpr auto duel_time = std::chrono::seconds(2);
 
 /// On the n-th of the processors that this process may use, if it may use several: threads that share one do not meet.
 void settle(int n) {
@@ -39,16 +42,20 @@ void settle(int n) {
 
 /// Two threads that start each round together, as nearly as a machine can: both say that they have arrived and spin
 /// until the other has. `after` runs when both are through, on the thread of `left`.
+/// On a machine with no processor to spare a round may cost milliseconds: it ends after duel_time then, but not before
+/// duel_minimum rounds.
 void duel(int rounds, verdict& judge, const std::function<void(int)>& left, const std::function<void(int)>& right,
           const std::function<void(int)>& after) {
   std::atomic<int> arrived{0};
   std::atomic<int> through{0};
-  const auto meet = [&judge](std::atomic<int>& at, int everybody) {
+  std::atomic<bool> over{false};
+  const auto meet = [&](std::atomic<int>& at, int everybody) {
     ++at;
-    for (int spins = 0; at < everybody && !judge.failed(); ++spins) {
+    for (int spins = 0; at < everybody && !judge.failed() && !over; ++spins) {
       if (spins > 500) std::this_thread::yield();  // the other may want this very processor
     }
   };
+  const auto until = std::chrono::steady_clock::now() + duel_time;
   std::thread one([&] {
     settle(0);
     for (int i = 0; i < rounds && !judge.failed(); ++i) {
@@ -56,12 +63,15 @@ void duel(int rounds, verdict& judge, const std::function<void(int)>& left, cons
       left(i);
       meet(through, 2 * i + 2);
       if (!judge.failed()) after(i);
+      if (i >= duel_minimum && i % 64 == 0 && std::chrono::steady_clock::now() > until) break;
     }
+    over = true;
   });
   std::thread other([&] {
     settle(1);
     for (int i = 0; i < rounds && !judge.failed(); ++i) {
       meet(arrived, 2 * i + 2);
+      if (over) return;
       right(i);
       meet(through, 2 * i + 2);
     }

@@ -238,16 +238,17 @@ TEST_CASE("no request gets an instance that was told to stop, however they race"
     while (!stop) {
       auto slot = r.runtime.lot.take(++seed);
       if (!slot) continue;
-      for (int i = 0; i < 20; ++i) {
+      for (int i = 0; i < 5; ++i) {
         if (slot->on().state() != router::instance_state::open) ++wrong;
+        std::this_thread::yield();  // hold it across what the control thread does
       }
       ++served;
     }
   };
   std::thread one(work, 1);
   std::thread other(work, 1000);
-  const auto end = std::chrono::steady_clock::now() + 20s;
-  for (std::uint64_t id = 1; (served < 20'000 || id < 500) && std::chrono::steady_clock::now() < end; ++id) {
+  const auto end = std::chrono::steady_clock::now() + 100s;
+  for (std::uint64_t id = 1; (served < 2'000 || id < 500) && std::chrono::steady_clock::now() < end; ++id) {
     r.now = std::chrono::steady_clock::now();
     auto& asks = r.request();
     for (const auto& start : std::exchange(r.backend.starts, {})) r.ready(start.id);
@@ -264,6 +265,6 @@ TEST_CASE("no request gets an instance that was told to stop, however they race"
   one.join();
   other.join();
   CHECK(wrong == 0);
-  CHECK(served >= 20'000);
+  CHECK(served >= 2'000);
   CHECK(r.life->status(r.now).decisions_down > 10);
 }

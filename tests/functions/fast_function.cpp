@@ -1,6 +1,6 @@
-// A function that is up in about two milliseconds: a small epoll server for tests and benches. Answers every GET with 200
-// and "ok\n" over HTTP/1.1 with keep-alive and pipelining, listens on 127.0.0.1:$PORT, and ends on SIGTERM. Plain system
-// calls and a static link, so that nearly all of its start is the kernel's.
+// A function that is up in about two milliseconds: a small epoll server for tests and benches. Answers every GET with
+// 200 and "ok\n" over HTTP/1.1 with keep-alive and pipelining, listens on 127.0.0.1:$PORT, and ends on SIGTERM. Plain
+// system calls and a static link, so that nearly all of its start is the kernel's.
 //
 //   fast_function [BYTES [MILLISECONDS]]    a body of BYTES instead, each answer after MILLISECONDS of (blocking) work
 
@@ -82,10 +82,12 @@ int main(int argc, char** argv) {
     std::fputs("fast_function: PORT is not set\n", stderr);
     return 1;
   }
-  const std::string body = argc > 1 && std::atoi(argv[1]) > 0 ? std::string(std::strtoul(argv[1], nullptr, 10), 'x') : "ok\n";
+  const std::string body =
+      argc > 1 && std::atoi(argv[1]) > 0 ? std::string(std::strtoul(argv[1], nullptr, 10), 'x') : "ok\n";
   const auto work = static_cast<useconds_t>(argc > 2 ? std::atoi(argv[2]) * 1000 : 0);
   const std::string response =
-      "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+      "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
+      body;
   const int server = listen_on(std::atoi(port));
   const int poll = ::epoll_create1(EPOLL_CLOEXEC);
   epoll_event event{};
@@ -108,7 +110,8 @@ int main(int argc, char** argv) {
       for (int next = 0; (next = ::accept4(server, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;) {
         const int on = 1;
         ::setsockopt(next, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        if (connections.size() <= static_cast<std::size_t>(next)) connections.resize(static_cast<std::size_t>(next) + 1);
+        if (connections.size() <= static_cast<std::size_t>(next))
+          connections.resize(static_cast<std::size_t>(next) + 1);
         event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
         event.data.fd = next;
         ::epoll_ctl(poll, EPOLL_CTL_ADD, next, &event);

@@ -39,7 +39,8 @@ std::string describe_exec(int error, const launch& what) {
       if (path.empty()) return name + "no such file in PATH=" + what.search_path;
       if (::access(path.c_str(), F_OK) == 0)
         return name + "the interpreter that its first line names (or the loader it was linked for) does not exist";
-      return name + "no such file" + (name.find("`/") == std::string::npos ? " in directory `" + what.directory + "`" : "");
+      return name + "no such file" +
+             (name.find("`/") == std::string::npos ? " in directory `" + what.directory + "`" : "");
     case EACCES:
       return name + "it may not be executed; `chmod +x` it, or name its interpreter in `command`";
     case ENOEXEC:
@@ -95,11 +96,14 @@ std::string describe_status(int status) {
   if (WIFEXITED(status)) return "exited with status " + std::to_string(WEXITSTATUS(status));
   if (!WIFSIGNALED(status)) return "ended";
   const char* name = ::sigabbrev_np(WTERMSIG(status));
-  return "was killed by " + (name != nullptr ? "SIG" + std::string(name) : "signal " + std::to_string(WTERMSIG(status))) +
+  return "was killed by " +
+         (name != nullptr ? "SIG" + std::string(name) : "signal " + std::to_string(WTERMSIG(status))) +
          (WCOREDUMP(status) ? " (core dumped)" : "");
 }
 
-std::string_view status_word(int status) { return WIFSIGNALED(status) ? "signalled" : "exited"; }
+std::string_view status_word(int status) {
+  return WIFSIGNALED(status) ? "signalled" : "exited";
+}
 
 std::string describe_failure(start_step step, int error, const launch& what) {
   switch (step) {
@@ -108,7 +112,8 @@ std::string describe_failure(start_step step, int error, const launch& what) {
     case start_step::exec:
       return describe_exec(error, what);
     case start_step::fork:
-      return "cannot fork a process for it: " + error_text(error) + "; the machine or the user's limit (ulimit -u) is exhausted";
+      return "cannot fork a process for it: " + error_text(error) +
+             "; the machine or the user's limit (ulimit -u) is exhausted";
     default:
       return "cannot hand the command to the keeper process: " + error_text(error);
   }

@@ -14,8 +14,8 @@ namespace rouse::process {
 
 using environment = std::map<std::string, std::string>;
 
-/// The variables that an instance inherits: PATH, HOME, USER, LANG, LC_*, TZ and TMPDIR of `all` (as `environ`: NAME=VALUE,
-/// ends with a null pointer), with a PATH of the usual folders where there is none.
+/// The variables that an instance inherits: PATH, HOME, USER, LANG, LC_*, TZ and TMPDIR of `all` (as `environ`:
+/// NAME=VALUE, ends with a null pointer), with a PATH of the usual folders where there is none.
 [[nodiscard]] environment inherited(const char* const* all);
 
 /// How to run `spec` on `port`: the inherited variables, `env` over them, and PORT, K_SERVICE, K_REVISION and

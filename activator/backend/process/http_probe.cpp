@@ -41,8 +41,9 @@ int final_status(std::string& head) {
   }
 }
 
-std::shared_ptr<http_probe> http_probe::begin(asio::io_context& control, descriptor connected, const router::address& where,
-                                              std::string_view path, std::chrono::milliseconds timeout, handler done) {
+std::shared_ptr<http_probe> http_probe::begin(asio::io_context& control, descriptor connected,
+                                              const router::address& where, std::string_view path,
+                                              std::chrono::milliseconds timeout, handler done) {
   auto probe = std::make_shared<http_probe>(control, std::move(connected), where.v6, std::move(done));
   probe->request_ = "GET " + std::string(path) + " HTTP/1.1\r\nHost: " + to_string(where) +
                     "\r\nUser-Agent: rouse\r\nAccept: */*\r\nConnection: close\r\n\r\n";

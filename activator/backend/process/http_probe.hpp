@@ -1,6 +1,6 @@
 #pragma once
-// One readiness request: GET of the function's `ready.path` over a connection that is already open, answered by its status.
-// Control thread. Small on purpose: it needs a status line, not an HTTP client.
+// One readiness request: GET of the function's `ready.path` over a connection that is already open, answered by its
+// status. Control thread. Small on purpose: it needs a status line, not an HTTP client.
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -19,8 +19,8 @@
 
 namespace rouse::process {
 
-/// The status of the first final response in `head`: 0 when more bytes are needed, -1 when it is not an HTTP/1 response.
-/// Interim (1xx) responses are removed from `head`.
+/// The status of the first final response in `head`: 0 when more bytes are needed, -1 when it is not an HTTP/1
+/// response. Interim (1xx) responses are removed from `head`.
 [[nodiscard]] int final_status(std::string& head);
 
 class http_probe : public std::enable_shared_from_this<http_probe> {
@@ -31,8 +31,9 @@ class http_probe : public std::enable_shared_from_this<http_probe> {
   };
   using handler = std::function<void(answer)>;
 
-  /// Sends the request on `connected`, a non-blocking socket to `where`. `done` is called once, not from inside, and not
-  /// after cancel(). What remains of the response is read on, to a bound, so that the function's write does not fail.
+  /// Sends the request on `connected`, a non-blocking socket to `where`. `done` is called once, not from inside, and
+  /// not after cancel(). What remains of the response is read on, to a bound, so that the function's write does not
+  /// fail.
   static std::shared_ptr<http_probe> begin(boost::asio::io_context& control, descriptor connected,
                                            const router::address& where, std::string_view path,
                                            std::chrono::milliseconds timeout, handler done);

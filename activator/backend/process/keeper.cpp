@@ -23,8 +23,8 @@ namespace {
 
 constexpr int socket_number = 3;
 
-/// Signals that a terminal, a service manager or a stranger sends to rouse as a whole are rouse's to handle; the keeper and
-/// the reapers (which inherit this) end when their sockets close. SIGCHLD is delivered only inside ppoll.
+/// Signals that a terminal, a service manager or a stranger sends to rouse as a whole are rouse's to handle; the keeper
+/// and the reapers (which inherit this) end when their sockets close. SIGCHLD is delivered only inside ppoll.
 void prepare_signals() {
   for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE, SIGALRM, SIGTSTP, SIGTTOU})
     ::signal(number, SIG_IGN);
@@ -60,7 +60,9 @@ keeper_handle& keeper_handle::operator=(keeper_handle&& other) noexcept {
   return *this;
 }
 
-keeper_handle::~keeper_handle() { end(std::chrono::seconds(5)); }
+keeper_handle::~keeper_handle() {
+  end(std::chrono::seconds(5));
+}
 
 bool keeper_handle::end(std::chrono::milliseconds patience) {
   socket_.reset();

@@ -1,7 +1,7 @@
 #pragma once
-// The keeper: a small single-threaded child of the daemon under which all instances run, so that none can outlive it. It
-// forks one reaper per instance (reaper.hpp) on request and, once the daemon's end of its socket is closed by whatever
-// cause, kills every descendant and exits. See README.md beside this file.
+// The keeper: a small single-threaded child of the daemon under which all instances run, so that none can outlive it.
+// It forks one reaper per instance (reaper.hpp) on request and, once the daemon's end of its socket is closed by
+// whatever cause, kills every descendant and exits. See README.md beside this file.
 
 #include <sys/types.h>
 
@@ -29,7 +29,8 @@ class keeper_handle {
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   /// The non-blocking SOCK_SEQPACKET socket; stays owned by the handle.
   [[nodiscard]] int socket() const noexcept { return socket_.get(); }
-  /// Closes the socket and waits at most `patience` until the keeper has killed everything and exited. False when it has not.
+  /// Closes the socket and waits at most `patience` until the keeper has killed everything and exited. False when it
+  /// has not.
   bool end(std::chrono::milliseconds patience);
 
  private:
@@ -39,8 +40,8 @@ class keeper_handle {
 
 class keeper {
  public:
-  /// Forks the keeper. To be called by main before any thread exists and before anything big is allocated: the child keeps
-  /// a copy-on-write image of what the caller holds now. Throws std::system_error when it cannot.
+  /// Forks the keeper. To be called by main before any thread exists and before anything big is allocated: the child
+  /// keeps a copy-on-write image of what the caller holds now. Throws std::system_error when it cannot.
   [[nodiscard]] static keeper_handle fork_keeper();
 
  private:
@@ -54,8 +55,8 @@ class keeper {
   void wait();
 
   descriptor socket_;
-  std::map<pid_t, start_message> reapers_;   ///< what each was made for, by its pid
-  std::vector<start_message> lost_;          ///< whose reaper died early and whose remains are being killed
+  std::map<pid_t, start_message> reapers_;  ///< what each was made for, by its pid
+  std::vector<start_message> lost_;         ///< whose reaper died early and whose remains are being killed
 };
 
 }  // namespace rouse::process

@@ -3,6 +3,11 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,7 +33,8 @@ std::string_view next_field(std::string_view& line) {
   return field;
 }
 
-/// "0100007F:1F90": words of the address as the kernel holds them, printed as numbers of this machine; the port as a number.
+/// "0100007F:1F90": words of the address as the kernel holds them, printed as numbers of this machine; the port as a
+/// number.
 bool parse_address(std::string_view text, bool v6, router::address& to) {
   const std::size_t words = v6 ? 4 : 1;
   if (text.size() != words * 8 + 5 || text[words * 8] != ':') return false;
@@ -78,7 +84,8 @@ struct close_directory {
   void operator()(DIR* dir) const noexcept { ::closedir(dir); }
 };
 
-/// Calls `visit` with the inode of each socket that `pid` has open until it returns false. False when they may not be read.
+/// Calls `visit` with the inode of each socket that `pid` has open until it returns false. False when they may not be
+/// read.
 template <class Visit>
 bool visit_sockets(pid_t pid, Visit visit) {
   const std::string path = "/proc/" + std::to_string(pid) + "/fd";
@@ -100,8 +107,8 @@ bool visit_sockets(pid_t pid, Visit visit) {
   return true;
 }
 
-/// How well a listener fits a connection to the loopback address: the kernel prefers an exact address, then the caller's own
-/// family, then an IPv6 wildcard that takes IPv4 as well; 0: not at all.
+/// How well a listener fits a connection to the loopback address: the kernel prefers an exact address, then the
+/// caller's own family, then an IPv6 wildcard that takes IPv4 as well; 0: not at all.
 int fitness(const router::address& where, bool v6) {
   const bool wildcard = std::all_of(where.bytes.begin(), where.bytes.end(), [](std::uint8_t b) { return b == 0; });
   if (v6) {
@@ -138,7 +145,46 @@ std::vector<listener> listening(std::optional<std::uint16_t> port) {
   return found;
 }
 
-ownership who_accepts(std::uint16_t port, bool v6, pid_t root) {
+std::optional<std::uint64_t> accepting_socket(std::uint16_t port, bool v6) {
+  const descriptor diag(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
+  if (!diag) return std::nullopt;
+  struct {
+    nlmsghdr head;
+    inet_diag_req_v2 query;
+  } request{};
+  request.head.nlmsg_len = sizeof request;
+  request.head.nlmsg_type = SOCK_DIAG_BY_FAMILY;
+  request.head.nlmsg_flags = NLM_F_REQUEST;
+  request.query.sdiag_family = v6 ? AF_INET6 : AF_INET;
+  request.query.sdiag_protocol = IPPROTO_TCP;
+  request.query.idiag_states = 1U << 10;  // TCP_LISTEN
+  // From port 0 of the same address no connection can be, so what the kernel finds is a listener.
+  auto& id = request.query.id;
+  id.idiag_sport = htons(port);
+  id.idiag_cookie[0] = id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+  if (v6) {
+    std::memcpy(id.idiag_src, v6_loopback.data(), 16);
+    std::memcpy(id.idiag_dst, v6_loopback.data(), 16);
+  } else {
+    id.idiag_src[0] = id.idiag_dst[0] = htonl(INADDR_LOOPBACK);
+  }
+  // The kernel answers within send(), so nothing here waits.
+  alignas(nlmsghdr) std::array<char, 2048> answer;
+  if (::send(diag.get(), &request, sizeof request, MSG_DONTWAIT) < 0) return std::nullopt;
+  const ssize_t n = ::recv(diag.get(), answer.data(), answer.size(), MSG_DONTWAIT);
+  if (n < static_cast<ssize_t>(sizeof(nlmsghdr))) return std::nullopt;
+  nlmsghdr head;
+  std::memcpy(&head, answer.data(), sizeof head);
+  // An error says that there is no such socket, or that this kernel cannot tell: both with ENOENT. The slow way tells
+  // which.
+  if (head.nlmsg_type != SOCK_DIAG_BY_FAMILY || n < static_cast<ssize_t>(NLMSG_LENGTH(sizeof(inet_diag_msg))))
+    return std::nullopt;
+  inet_diag_msg found;
+  std::memcpy(&found, answer.data() + NLMSG_HDRLEN, sizeof found);
+  return found.idiag_inode;
+}
+
+std::vector<std::uint64_t> accepting_sockets_by_list(std::uint16_t port, bool v6) {
   int best = 0;
   std::vector<std::uint64_t> inodes;
   for (const auto& found : listening(port)) {
@@ -148,6 +194,12 @@ ownership who_accepts(std::uint16_t port, bool v6, pid_t root) {
     best = fit;
     inodes.push_back(found.inode);
   }
+  return inodes;
+}
+
+ownership who_accepts(std::uint16_t port, bool v6, pid_t root) {
+  const auto socket = accepting_socket(port, v6);
+  const std::vector<std::uint64_t> inodes = socket ? std::vector{*socket} : accepting_sockets_by_list(port, v6);
   if (inodes.empty()) return {};
   bool all_seen = true;
   bool ours = false;

@@ -18,7 +18,10 @@ character decode(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
   const std::uint8_t lead = byte(0);
   if (lead < 0x80) return {lead, 1};
-  const std::size_t size = lead >= 0xc2 && lead <= 0xdf ? 2 : (lead & 0xf0) == 0xe0 ? 3 : lead >= 0xf0 && lead <= 0xf4 ? 4 : 0;
+  const std::size_t size = lead >= 0xc2 && lead <= 0xdf   ? 2
+                           : (lead & 0xf0) == 0xe0        ? 3
+                           : lead >= 0xf0 && lead <= 0xf4 ? 4
+                                                          : 0;
   if (size == 0 || text.size() < size) return {};
   std::uint32_t code = lead & (0xffu >> (size + 1));
   for (std::size_t i = 1; i < size; ++i) {
@@ -56,7 +59,8 @@ std::size_t append_escaped(std::string& to, std::string_view raw, std::size_t mo
   while (at < raw.size()) {
     // Plain ASCII, which is nearly everything, goes over in runs.
     const auto plain = [](char c) { return c >= 0x20 && c < 0x7f; };
-    const auto run = static_cast<std::size_t>(std::find_if_not(raw.begin() + at, raw.end(), plain) - (raw.begin() + at));
+    const auto run =
+        static_cast<std::size_t>(std::find_if_not(raw.begin() + at, raw.end(), plain) - (raw.begin() + at));
     if (run > 0) {
       const std::size_t fits = std::min(run, most - std::min(most, to.size()));
       to.append(raw.substr(at, fits));
@@ -66,9 +70,10 @@ std::size_t append_escaped(std::string& to, std::string_view raw, std::size_t mo
     }
     const character c = decode(raw.substr(at));
     const std::size_t used = std::max<std::size_t>(c.size, 1);
-    const std::string_view text = c.size > 0 && printable(c.code)
-                                      ? raw.substr(at, used)
-                                      : escape(c.size > 0 ? c.code : static_cast<std::uint8_t>(raw[at]), c.size == 0, scratch);
+    const std::string_view text =
+        c.size > 0 && printable(c.code)
+            ? raw.substr(at, used)
+            : escape(c.size > 0 ? c.code : static_cast<std::uint8_t>(raw[at]), c.size == 0, scratch);
     if (to.size() + text.size() > most) return at;
     to.append(text);
     at += used;

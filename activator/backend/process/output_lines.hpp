@@ -1,6 +1,6 @@
 #pragma once
-// Turns what an instance writes into lines that are safe to log: split, bounded, escaped, and rate-limited. Plain values and
-// the time in, lines out; output_pipe.hpp does the reading. Control thread.
+// Turns what an instance writes into lines that are safe to log: split, bounded, escaped, and rate-limited. Plain
+// values and the time in, lines out; output_pipe.hpp does the reading. Control thread.
 
 #include <chrono>
 #include <cstddef>
@@ -14,8 +14,8 @@
 namespace rouse::process {
 
 /// Appends `raw` to `to` so that no terminal and no log reader takes it for anything but text: valid UTF-8 stays; other
-/// bytes become \xNN, control characters except tab \n, \r, \e or \xNN, and the invisible ones that reorder or break lines
-/// \u{NNNN}. Stops before `to` would exceed `most` bytes and returns how many bytes of `raw` were used.
+/// bytes become \xNN, control characters except tab \n, \r, \e or \xNN, and the invisible ones that reorder or break
+/// lines \u{NNNN}. Stops before `to` would exceed `most` bytes and returns how many bytes of `raw` were used.
 std::size_t append_escaped(std::string& to, std::string_view raw, std::size_t most);
 
 class output_lines {
@@ -24,11 +24,11 @@ class output_lines {
   static constexpr std::size_t max_line = 16 * 1024;  ///< bytes after escaping; longer ones are cut into several
   static constexpr std::size_t max_kept = 20;         ///< lines for last_lines()
   static constexpr std::size_t max_kept_line = 2048;  ///< bytes of each of them
-  /// What an instance may write per second, and at once, before lines are dropped. A line counts `line_cost` bytes more than
-  /// it has, so that a flood of empty lines is one as well.
+  /// What an instance may write per second, and at once, before lines are dropped. A line counts `line_cost` bytes more
+  /// than it has, so that a flood of empty lines is one as well.
   static constexpr double rate = 1024 * 1024;
   static constexpr std::size_t line_cost = 256;
-  static constexpr std::chrono::seconds pause{1};     ///< how long dropping lasts once begun
+  static constexpr std::chrono::seconds pause{1};  ///< how long dropping lasts once begun
 
   explicit output_lines(clock::time_point now) : refilled_(now) {}
 
@@ -36,7 +36,8 @@ class output_lines {
   void push(std::string_view bytes, clock::time_point now);
   /// No more will be pushed: the rest without a line end is a line as well.
   void close() noexcept { closed_ = true; }
-  /// The next line to hand on, escaped, without its line end; nothing when more input (or time, while dropping) is needed.
+  /// The next line to hand on, escaped, without its line end; nothing when more input (or time, while dropping) is
+  /// needed.
   [[nodiscard]] std::optional<std::string> next(clock::time_point now);
 
   /// Set while lines are dropped and only counted: when next() will have the count to say.
@@ -52,7 +53,7 @@ class output_lines {
   void keep(std::string_view raw);
 
   std::string buffer_;
-  std::size_t begin_ = 0;        ///< what of buffer_ has been used
+  std::size_t begin_ = 0;  ///< what of buffer_ has been used
   bool closed_ = false;
   double tokens_ = rate;
   clock::time_point refilled_;

@@ -38,12 +38,12 @@ struct output_pipe::state : std::enable_shared_from_this<state> {
   void finished();
 
   asio::posix::stream_descriptor pipe;
-  asio::steady_timer timer;          ///< paces turns and ends the dropping; one use at a time
+  asio::steady_timer timer;  ///< paces turns and ends the dropping; one use at a time
   output_lines lines;
   std::function<void(std::string)> on_line;
-  std::function<void()> on_done;     ///< set once finishing
-  bool ended = false;                ///< read to the end, or while finishing, until it would block
-  bool gone = false;                 ///< the owner has let go
+  std::function<void()> on_done;  ///< set once finishing
+  bool ended = false;             ///< read to the end, or while finishing, until it would block
+  bool gone = false;              ///< the owner has let go
 };
 
 /// Hands on what is buffered; true when the turn's share of lines is used up.
@@ -141,6 +141,8 @@ void output_pipe::finish(std::function<void()> done) {
   state_->again();
 }
 
-std::vector<std::string> output_pipe::last_lines() const { return state_->lines.last_lines(); }
+std::vector<std::string> output_pipe::last_lines() const {
+  return state_->lines.last_lines();
+}
 
 }  // namespace rouse::process

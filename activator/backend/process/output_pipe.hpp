@@ -1,6 +1,6 @@
 #pragma once
-// Reads the pipe that an instance's standard output and error go to, in bounded turns on the control thread, and hands on
-// its lines. Belongs to one instance.
+// Reads the pipe that an instance's standard output and error go to, in bounded turns on the control thread, and hands
+// on its lines. Belongs to one instance.
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -16,9 +16,9 @@
 
 namespace rouse::process {
 
-/// A turn hands on at most 32 lines and reads at most 64 KiB, then lets others run. While an instance is over its rate, a
-/// turn discards up to 256 KiB and the next one comes a millisecond later: a child that writes over 256 MB/s then waits for
-/// at most that long at a time, and the control thread never spends more than a few per cent on it.
+/// A turn hands on at most 32 lines and reads at most 64 KiB, then lets others run. While an instance is over its rate,
+/// a turn discards up to 256 KiB and the next one comes a millisecond later: a child that writes over 256 MB/s then
+/// waits for at most that long at a time, and the control thread never spends more than a few per cent on it.
 class output_pipe {
  public:
   static constexpr int pipe_size = 256 * 1024;

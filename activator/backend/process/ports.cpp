@@ -47,9 +47,11 @@ port_range ports_outside(port_range ephemeral) {
   const int below = ephemeral.first - lowest;
   const int above = 65535 - ephemeral.last;
   if (below >= enough && below >= std::min(above, most))
-    return {static_cast<std::uint16_t>(ephemeral.first - std::min(below, most)), static_cast<std::uint16_t>(ephemeral.first - 1)};
+    return {static_cast<std::uint16_t>(ephemeral.first - std::min(below, most)),
+            static_cast<std::uint16_t>(ephemeral.first - 1)};
   if (above >= enough)
-    return {static_cast<std::uint16_t>(ephemeral.last + 1), static_cast<std::uint16_t>(ephemeral.last + std::min(above, most))};
+    return {static_cast<std::uint16_t>(ephemeral.last + 1),
+            static_cast<std::uint16_t>(ephemeral.last + std::min(above, most))};
   return usual;
 }
 
@@ -70,7 +72,8 @@ port_range default_ports() {
 }
 
 bool can_bind(std::uint16_t port, bool reuse) {
-  // An IPv6 wildcard socket that also takes IPv4 collides with every other use of the port. Without IPv6, the IPv4 one does.
+  // An IPv6 wildcard socket that also takes IPv4 collides with every other use of the port. Without IPv6, the IPv4 one
+  // does.
   bool supported = false;
   const bool free = bind_any(AF_INET6, port, reuse, supported);
   return supported ? free : bind_any(AF_INET, port, reuse, supported);
@@ -91,6 +94,8 @@ std::optional<std::uint16_t> port_chooser::take() {
   return std::nullopt;
 }
 
-void port_chooser::give_back(std::uint16_t port) { taken_.erase(port); }
+void port_chooser::give_back(std::uint16_t port) {
+  taken_.erase(port);
+}
 
 }  // namespace rouse::process

@@ -1,7 +1,7 @@
 #pragma once
-// The ports that instances are told to listen on. They come from outside the kernel's ephemeral range, for two reasons: no
-// outgoing connection takes one between our check and the instance's bind, and polling a closed port cannot connect to
-// itself. Control thread.
+// The ports that instances are told to listen on. They come from outside the kernel's ephemeral range, for two reasons:
+// no outgoing connection takes one between our check and the instance's bind, and polling a closed port cannot connect
+// to itself. Control thread.
 
 #include <cstdint>
 #include <optional>
@@ -17,8 +17,8 @@ struct port_range {
   friend bool operator==(const port_range&, const port_range&) = default;
 };
 
-/// 20000-29999, or where that overlaps the ephemeral range, at most ten thousand ports just below or above it; where neither
-/// side has a thousand (some raise the range to nearly everything), 20000-29999 all the same.
+/// 20000-29999, or where that overlaps the ephemeral range, at most ten thousand ports just below or above it; where
+/// neither side has a thousand (some raise the range to nearly everything), 20000-29999 all the same.
 [[nodiscard]] port_range ports_outside(port_range ephemeral);
 /// The text of /proc/sys/net/ipv4/ip_local_port_range; nothing when it is not two ports in order.
 [[nodiscard]] std::optional<port_range> parse_port_range(std::string_view text);

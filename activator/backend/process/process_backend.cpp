@@ -70,7 +70,7 @@ struct process_backend::impl final : instance_host {
   asio::posix::stream_descriptor keeper_;
   bool keeper_alive_ = true;
   std::size_t polled_ = 0;
-  std::deque<pending> pending_;       ///< starts that the keeper's socket had no room for
+  std::deque<pending> pending_;  ///< starts that the keeper's socket had no room for
   std::map<std::uint64_t, std::shared_ptr<process_instance>> instances_;
   /// Handlers hold it weakly; they outlive the backend in the context's queue.
   std::shared_ptr<impl*> alive_ = std::make_shared<impl*>(this);
@@ -106,7 +106,8 @@ void process_backend::impl::on_keeper_gone() {
   for (const auto& instance : all) instance->on_keeper_gone();
 }
 
-bool process_backend::impl::request(const start_message& message, descriptor reaper, descriptor spec, descriptor output) {
+bool process_backend::impl::request(const start_message& message, descriptor reaper, descriptor spec,
+                                    descriptor output) {
   if (!keeper_alive_) return false;
   pending one;
   one.message = message;

@@ -1,9 +1,9 @@
 #pragma once
-// The process backend: instances are local processes under the keeper (keeper.hpp). Lives on the control thread; borrows the
-// control context and the listener, which outlive it.
+// The process backend: instances are local processes under the keeper (keeper.hpp). Lives on the control thread;
+// borrows the control context and the listener, which outlive it.
 
-#include <boost/asio/io_context.hpp>
 #include <unistd.h>
+#include <boost/asio/io_context.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -16,23 +16,24 @@
 namespace rouse::process {
 
 struct process_options {
-  port_range ports = default_ports();         ///< what $PORT is chosen from
+  port_range ports = default_ports();           ///< what $PORT is chosen from
   std::uint32_t seed = std::random_device{}();  ///< where in that range to begin
-  environment inherit = inherited(::environ);  ///< what every instance inherits
+  environment inherit = inherited(::environ);   ///< what every instance inherits
 };
 
-/// Reasons in its exit reports: exited, signalled, timeout, spawn (the command could not be run), port (every port tried was
-/// taken by somebody else), keeper (the keeper process is gone: nothing can be started until rouse is restarted).
+/// Reasons in its exit reports: exited, signalled, timeout, spawn (the command could not be run), port (every port
+/// tried was taken by somebody else), keeper (the keeper process is gone: nothing can be started until rouse is
+/// restarted).
 ///
 /// The main process is the instance: when it ends, whatever it left running is killed, so a server must not daemonise.
 class process_backend final : public activator::backend {
  public:
-  /// `keeper_socket` is a keeper_handle's; it stays the handle's, but the backend ends its use when it is destroyed. Throws
-  /// std::system_error when the socket cannot be used.
+  /// `keeper_socket` is a keeper_handle's; it stays the handle's, but the backend ends its use when it is destroyed.
+  /// Throws std::system_error when the socket cannot be used.
   process_backend(boost::asio::io_context& control, int keeper_socket, activator::backend_listener& listener,
                   process_options options = {});
-  /// Ends the keeper's service: everything it runs is killed. The listener hears nothing any more. Not to be called from
-  /// inside a call of the listener's.
+  /// Ends the keeper's service: everything it runs is killed. The listener hears nothing any more. Not to be called
+  /// from inside a call of the listener's.
   ~process_backend() override;
 
   void start(const activator::start_spec& spec) override;

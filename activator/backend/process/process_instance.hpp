@@ -1,6 +1,6 @@
 #pragma once
-// The life of one instance of the process backend, from start() to its exit report, over more than one process where a port
-// was lost to somebody else. Control thread; owned by the backend, and by its own handlers while they run.
+// The life of one instance of the process backend, from start() to its exit report, over more than one process where a
+// port was lost to somebody else. Control thread; owned by the backend, and by its own handlers while they run.
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -98,23 +98,23 @@ class process_instance : public std::enable_shared_from_this<process_instance> {
   std::optional<boost::asio::posix::stream_descriptor> reaper_;  ///< socket to the reaper; unset between processes
   std::optional<output_pipe> output_;
   std::vector<std::string> last_lines_;
-  boost::asio::steady_timer deadline_;   ///< start_timeout, then a stop's grace
+  boost::asio::steady_timer deadline_;  ///< start_timeout, then a stop's grace
   boost::asio::steady_timer next_poll_;
   std::shared_ptr<http_probe> probe_;
   clock::time_point begun_;
   clock::time_point kill_at_ = clock::time_point::max();
   pid_t reaper_pid_ = -1;
   bool polling_ = false;
-  std::uint64_t foreign_inode_ = 0;      ///< who held the port at the last look
-  std::string last_probe_;               ///< what `ready.path` answered last, for the time-out's report
+  std::uint64_t foreign_inode_ = 0;  ///< who held the port at the last look
+  std::string last_probe_;           ///< what `ready.path` answered last, for the time-out's report
 
   bool ready_ = false;
   bool asked_ = false;
-  bool killed_ = false;                  ///< SIGKILL was ordered
-  bool gone_ = false;                    ///< nothing of the current process runs any more
+  bool killed_ = false;  ///< SIGKILL was ordered
+  bool gone_ = false;    ///< nothing of the current process runs any more
   verdict verdict_ = verdict::none;
   std::string timeout_detail_;
-  std::string failure_;                  ///< why the process could not be made; empty: it was
+  std::string failure_;  ///< why the process could not be made; empty: it was
   std::string_view failure_word_ = "spawn";
   std::optional<int> status_;
 };

@@ -29,8 +29,8 @@ void process_instance::conclude() {
   report();
 }
 
-/// True when the process ended for want of its port and gets another one. A server that cannot bind exits with any status it
-/// likes, so what counts is whether somebody else has the port.
+/// True when the process ended for want of its port and gets another one. A server that cannot bind exits with any
+/// status it likes, so what counts is whether somebody else has the port.
 bool process_instance::try_elsewhere() {
   if (ready_ || asked_ || !failure_.empty() || !host_.keeper_alive()) return false;
   if (verdict_ != verdict::none && verdict_ != verdict::port_lost) return false;
@@ -75,8 +75,9 @@ std::string process_instance::exit_detail() const {
     case verdict::timeout:
       return timeout_detail_;
     case verdict::port_lost:
-      return "was tried on " + std::to_string(attempts_) + " ports and found each taken by another process (the last was " +
-             std::to_string(port_) + "); a function must itself listen on $PORT, not another process for it";
+      return "was tried on " + std::to_string(attempts_) +
+             " ports and found each taken by another process (the last was " + std::to_string(port_) +
+             "); a function must itself listen on $PORT, not another process for it";
     case verdict::keeper_gone:
       return "was ended because rouse's keeper process has ended; restart rouse";
     case verdict::none:

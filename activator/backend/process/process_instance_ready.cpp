@@ -25,8 +25,8 @@ void process_instance::end_polling() {
   if (const auto probe = std::exchange(probe_, nullptr)) probe->cancel();
 }
 
-/// A look costs some 50 us. One a millisecond adds next to nothing to a fast start, 2 % of the time elapsed to a slow one;
-/// and when very many start at once, all looks together stay below half of the control thread's time.
+/// A look costs some 50 us. One a millisecond adds next to nothing to a fast start, 2 % of the time elapsed to a slow
+/// one; and when very many start at once, all looks together stay below half of the control thread's time.
 void process_instance::schedule_poll() {
   const auto elapsed = std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - begun_);
   const auto share = std::chrono::microseconds(100) * static_cast<std::int64_t>(host_.polled());
@@ -56,8 +56,8 @@ void process_instance::poll() {
 
 void process_instance::probe(ready_check found) {
   if (last_probe_.empty()) last_probe_ = "has not been answered";
-  probe_ = http_probe::begin(host_.control(), std::move(found.connection), found.where, *spec_.ready_path, probe_timeout,
-                             [weak = weak_from_this(), where = found.where](http_probe::answer with) {
+  probe_ = http_probe::begin(host_.control(), std::move(found.connection), found.where, *spec_.ready_path,
+                             probe_timeout, [weak = weak_from_this(), where = found.where](http_probe::answer with) {
                                if (const auto self = weak.lock()) self->on_probe(std::move(with), where);
                              });
 }

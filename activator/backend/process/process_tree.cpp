@@ -57,7 +57,8 @@ void add_numbers(std::string_view text, std::vector<pid_t>& to) {
   }
 }
 
-/// The parent of `pid`, from the fourth field of /proc/PID/stat; the second, a name in parentheses, may contain anything.
+/// The parent of `pid`, from the fourth field of /proc/PID/stat; the second, a name in parentheses, may contain
+/// anything.
 pid_t parent_of(pid_t pid, std::string& scratch) {
   if (!read_file("/proc/" + std::to_string(pid) + "/stat", scratch)) return 0;
   const auto close = scratch.rfind(')');

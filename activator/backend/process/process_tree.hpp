@@ -17,14 +17,14 @@ namespace rouse::process {
 /// The same by reading the parent of every process of the machine, which costs some 10 us for each of them.
 [[nodiscard]] std::vector<pid_t> children_by_parent(pid_t pid);
 
-/// Calls `visit` with every descendant of `root` (not with `root`), parents first, until it returns false. Looks at no more
-/// than `most` processes.
+/// Calls `visit` with every descendant of `root` (not with `root`), parents first, until it returns false. Looks at no
+/// more than `most` processes.
 void visit_descendants(pid_t root, const std::function<bool(pid_t)>& visit, std::size_t most = 4096);
 
-/// Sends SIGKILL to every child of the calling process and reaps it, until there is none: for a subreaper, that is all of
-/// its descendants, since orphans become its children. Only children are signalled, never a grandchild: a child's pid
-/// cannot be used anew before it is reaped, so no stranger is ever hit. `reaped` is told of each with its wait status.
-/// SIGCHLD must be blocked. Blocks until all are gone; a process in uninterruptible sleep delays it.
+/// Sends SIGKILL to every child of the calling process and reaps it, until there is none: for a subreaper, that is all
+/// of its descendants, since orphans become its children. Only children are signalled, never a grandchild: a child's
+/// pid cannot be used anew before it is reaped, so no stranger is ever hit. `reaped` is told of each with its wait
+/// status. SIGCHLD must be blocked. Blocks until all are gone; a process in uninterruptible sleep delays it.
 void end_children(const std::function<void(pid_t, int)>& reaped);
 
 }  // namespace rouse::process

@@ -1,7 +1,7 @@
 #pragma once
-// What the daemon, the keeper and the reapers say to each other: fixed-size packets over SOCK_SEQPACKET socket pairs, with
-// descriptors as ancillary data. What to run travels in a memfd, so its size is bounded by the kernel's exec limits only.
-// All ends are the same binary, forked from each other, so there is no version and no byte order.
+// What the daemon, the keeper and the reapers say to each other: fixed-size packets over SOCK_SEQPACKET socket pairs,
+// with descriptors as ancillary data. What to run travels in a memfd, so its size is bounded by the kernel's exec
+// limits only. All ends are the same binary, forked from each other, so there is no version and no byte order.
 
 #include <array>
 #include <cstddef>
@@ -26,7 +26,8 @@ struct start_message {
   std::uint64_t id = 0;
 };
 
-/// Keeper -> daemon: the reaper with this id died before it had finished, and everything it left behind has been killed.
+/// Keeper -> daemon: the reaper with this id died before it had finished, and everything it left behind has been
+/// killed.
 struct lost_message {
   std::uint32_t magic = protocol_magic;
   std::uint32_t attempt = 0;  ///< tells apart the processes made one after the other for one id
@@ -56,8 +57,8 @@ struct reaper_message {
 
 /// What to run. Strings must not contain NUL bytes.
 struct launch {
-  std::string directory;         ///< empty: stay where the daemon was started
-  std::string search_path;       ///< as $PATH; where argv[0] is looked up when it has no slash
+  std::string directory;    ///< empty: stay where the daemon was started
+  std::string search_path;  ///< as $PATH; where argv[0] is looked up when it has no slash
   std::vector<std::string> argv;
   std::vector<std::string> env;  ///< NAME=VALUE
 };
@@ -82,8 +83,8 @@ struct packet {
   std::vector<descriptor> descriptors;
 };
 
-/// Reads one packet without waiting. Packets of size 0 are skipped, so that 0 always means that the other side is closed;
-/// longer ones are cut, and more descriptors than the protocol knows are closed.
+/// Reads one packet without waiting. Packets of size 0 are skipped, so that 0 always means that the other side is
+/// closed; longer ones are cut, and more descriptors than the protocol knows are closed.
 [[nodiscard]] packet receive(int socket);
 /// Sends one packet without waiting and without SIGPIPE. False with errno when it could not be sent.
 bool send(int socket, const void* data, std::size_t size, std::initializer_list<int> descriptors = {});

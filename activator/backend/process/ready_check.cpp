@@ -35,7 +35,8 @@ bool connected_to_itself(int socket, const sockaddr_storage& peer, socklen_t siz
   socklen_t self_size = sizeof self;
   if (::getsockname(socket, reinterpret_cast<sockaddr*>(&self), &self_size) != 0 || self_size != size) return false;
   if (peer.ss_family == AF_INET6)
-    return reinterpret_cast<const sockaddr_in6&>(self).sin6_port == reinterpret_cast<const sockaddr_in6&>(peer).sin6_port;
+    return reinterpret_cast<const sockaddr_in6&>(self).sin6_port ==
+           reinterpret_cast<const sockaddr_in6&>(peer).sin6_port;
   return reinterpret_cast<const sockaddr_in&>(self).sin_port == reinterpret_cast<const sockaddr_in&>(peer).sin_port;
 }
 

@@ -27,8 +27,8 @@ struct outcome {
   int error = 0;
 };
 
-/// What the child is given: its own process group, default signals, the null device as standard input, the pipe as standard
-/// output and error, and no other descriptor.
+/// What the child is given: its own process group, default signals, the null device as standard input, the pipe as
+/// standard output and error, and no other descriptor.
 class spawn_options {
  public:
   explicit spawn_options(int output) {
@@ -58,7 +58,8 @@ class spawn_options {
 
 outcome spawn_at(const char* path, launch_view& what, const spawn_options& options) {
   outcome result;
-  result.error = ::posix_spawn(&result.pid, path, &options.actions, &options.attributes, what.argv.data(), what.env.data());
+  result.error =
+      ::posix_spawn(&result.pid, path, &options.actions, &options.attributes, what.argv.data(), what.env.data());
   if (result.error != 0) {
     result.pid = -1;
     result.step = result.error == EAGAIN || result.error == ENOMEM ? start_step::fork : start_step::exec;
@@ -66,8 +67,9 @@ outcome spawn_at(const char* path, launch_view& what, const spawn_options& optio
   return result;
 }
 
-/// As execvp(3) does it, but with the instance's own PATH: the first file that can be executed; where one was found that may
-/// not be, EACCES says more than ENOENT. A script without a first line that names its interpreter is not handed to a shell.
+/// As execvp(3) does it, but with the instance's own PATH: the first file that can be executed; where one was found
+/// that may not be, EACCES says more than ENOENT. A script without a first line that names its interpreter is not
+/// handed to a shell.
 outcome spawn_from_path(launch_view& what, const spawn_options& options) {
   if (std::strchr(what.argv[0], '/') != nullptr) return spawn_at(what.argv[0], what, options);
   outcome result{-1, start_step::exec, ENOENT};
@@ -151,8 +153,8 @@ class reaper {
     }
   }
 
-  /// The main process, dead or alive, is not reaped before the end, so its pid and its group's number are its own. The group
-  /// is empty only if the process has moved itself to another.
+  /// The main process, dead or alive, is not reaped before the end, so its pid and its group's number are its own. The
+  /// group is empty only if the process has moved itself to another.
   void signal_group(int number) const {
     if (::kill(-main_, number) != 0) ::kill(main_, number);
   }

@@ -39,8 +39,7 @@ inline activator::start_spec odd(std::vector<std::string> mode) {
 class process_fixture {
  public:
   process_fixture(boost::asio::io_context& control, activator::backend_listener& listener)
-      : keeper(keeper::fork_keeper()),
-        backend(std::make_unique<process_backend>(control, keeper.socket(), listener)) {}
+      : keeper(keeper::fork_keeper()), backend(std::make_unique<process_backend>(control, keeper.socket(), listener)) {}
   activator::backend& get() { return *backend; }
   void destroy() { backend.reset(); }
   activator::start_spec starts() { return spec_of({fast_function}); }
@@ -90,7 +89,10 @@ inline bool any_runs(const std::vector<pid_t>& pids) {
 /// Waits in real time for something that no io_context reports.
 inline bool wait_for(const std::function<bool()>& done) {
   boost::asio::io_context idle;
-  return activator::contract::run_until(idle, [&] { ::usleep(1000); return done(); });
+  return activator::contract::run_until(idle, [&] {
+    ::usleep(1000);
+    return done();
+  });
 }
 
 }  // namespace rouse::process::test

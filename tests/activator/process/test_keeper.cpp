@@ -56,7 +56,8 @@ TEST_CASE("kill -9 of the daemon leaves nothing") {
       pids.push_back(on.fixture.keeper.pid());
       if (::write(ends[1], pids.data(), pids.size() * sizeof(pid_t)) < 0) ::_exit(1);
     }
-    run_until(on.control, [] { return false; }, 60s);
+    run_until(
+        on.control, [] { return false; }, 60s);
     ::_exit(0);
   }
   ::close(ends[1]);
@@ -107,7 +108,8 @@ TEST_CASE("the keeper survives what is not the protocol") {
     std::string bytes(random() % 200, '\0');
     for (char& c : bytes) c = static_cast<char>(random());
     const int some = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-    while (!send(socket, bytes.data(), bytes.size(), i % 3 == 0 ? std::initializer_list<int>{some} : std::initializer_list<int>{})) {
+    while (!send(socket, bytes.data(), bytes.size(),
+                 i % 3 == 0 ? std::initializer_list<int>{some} : std::initializer_list<int>{})) {
       REQUIRE(errno == EAGAIN);
       ::usleep(1000);
     }

@@ -1,5 +1,5 @@
-// What the backend adds to a fast start. The bound is a loose one, for machines that do other things as well; the figures
-// are printed.
+// What the backend adds to a fast start. The bound is a loose one, for machines that do other things as well; the
+// figures are printed.
 
 #include <algorithm>
 #include <cstdio>
@@ -24,7 +24,7 @@ TEST_CASE("a function that is up in two milliseconds is ready soon after") {
     REQUIRE(on.ended(id));
   }
   std::sort(took.begin(), took.end());
-  std::printf("start() to on_ready(), 200 starts: p50 %.2f ms, p90 %.2f ms, p99 %.2f ms, max %.2f ms\n", took[100], took[180],
-              took[198], took[199]);
+  std::printf("start() to on_ready(), 200 starts: p50 %.2f ms, p90 %.2f ms, p99 %.2f ms, max %.2f ms\n", took[100],
+              took[180], took[198], took[199]);
   CHECK(took[100] < 100);
 }

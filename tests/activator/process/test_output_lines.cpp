@@ -30,8 +30,10 @@ TEST_CASE("escaping leaves text alone and disarms everything else") {
   CHECK(escaped("\x1b[31mred\x07") == "\\e[31mred\\x07");
   CHECK(escaped("a\rb\x7f") == "a\\rb\\x7f");
   CHECK(escaped(std::string_view("\0", 1)) == "\\x00");
-  CHECK(escaped("\xc2\x9b" "31m") == "\\u{009b}31m");            // an escape sequence's begin as one character
-  CHECK(escaped("\xe2\x80\xae" "evil") == "\\u{202e}evil");      // right-to-left override
+  CHECK(escaped("\xc2\x9b"
+                "31m") == "\\u{009b}31m");  // an escape sequence's begin as one character
+  CHECK(escaped("\xe2\x80\xae"
+                "evil") == "\\u{202e}evil");  // right-to-left override
   CHECK(escaped("\xff\xfe") == "\\xff\\xfe");
   CHECK(escaped("\xc0\xaf") == "\\xc0\\xaf");                    // overlong
   CHECK(escaped("\xed\xa0\x80") == "\\xed\\xa0\\x80");           // a surrogate

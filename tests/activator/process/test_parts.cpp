@@ -108,8 +108,8 @@ TEST_CASE("the environment is closed, and what rouse says wins") {
   spec.env = {{"PATH", "/mine"}, {"PORT", "1"}, {"X", "y"}};
   const launch what = compose(spec, inherit, 20001);
   CHECK(what.search_path == "/mine");
-  CHECK(what.env == std::vector<std::string>{"HOME=/h", "K_CONFIGURATION=f", "K_REVISION=f-1", "K_SERVICE=f", "LC_ALL=C",
-                                             "PATH=/mine", "PORT=20001", "TZ=UTC", "X=y"});
+  CHECK(what.env == std::vector<std::string>{"HOME=/h", "K_CONFIGURATION=f", "K_REVISION=f-1", "K_SERVICE=f",
+                                             "LC_ALL=C", "PATH=/mine", "PORT=20001", "TZ=UTC", "X=y"});
 }
 
 TEST_CASE("ports stay out of the ephemeral range") {
@@ -148,18 +148,22 @@ TEST_CASE("a port is given out once, in turn, and never while somebody else has 
 TEST_CASE("listening sockets are found in the kernel's text") {
   const std::string_view text =
       "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-      "   0: 0100007F:4E20 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4242 1 0 100 0 0 10 0\n"
-      "   1: 0100007F:4E21 0100007F:D431 01 00000000:00000000 00:00000000 00000000     0        0 4243 1 0 100 0 0 10 0\n"
-      "   2: 0100007F:4E22 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4244 1 0 100 0 0 10 0\n";
+      "   0: 0100007F:4E20 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4242 1 0 100 0 0 10 "
+      "0\n"
+      "   1: 0100007F:4E21 0100007F:D431 01 00000000:00000000 00:00000000 00000000     0        0 4243 1 0 100 0 0 10 "
+      "0\n"
+      "   2: 0100007F:4E22 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4244 1 0 100 0 0 10 "
+      "0\n";
   std::vector<listener> found;
   CHECK_FALSE(parse_listeners(text, false, found));
   REQUIRE(found.size() == 1);
   CHECK(found[0].inode == 4242);
   CHECK(to_string(found[0].where) == "127.0.0.1:20000");
   found.clear();
-  CHECK(parse_listeners("   0: 00000000000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A 00000000:00000000 "
-                        "00:00000000 00000000     0        0 77 1 0 100 0 0 10 0\nnoise\n\n",
-                        true, found));
+  CHECK(parse_listeners(
+      "   0: 00000000000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A 00000000:00000000 "
+      "00:00000000 00000000     0        0 77 1 0 100 0 0 10 0\nnoise\n\n",
+      true, found));
   REQUIRE(found.size() == 1);
   CHECK(to_string(found[0].where) == "[::1]:8080");
   CHECK(found[0].inode == 77);
@@ -174,6 +178,10 @@ TEST_CASE("a listening socket belongs to descendants, and to nobody else") {
   CHECK(who_accepts(port, v6, ::getppid()).who == owner::ours);
   CHECK(who_accepts(port, v6, ::getpid()).who == owner::foreign);
   CHECK(who_accepts(port, !v6, ::getppid()).who == owner::nobody);
+  // Both ways to ask agree, here and where there is nothing to be found.
+  CHECK(accepting_sockets_by_list(port, v6) == std::vector{accepting_socket(port, v6).value()});
+  CHECK(accepting_sockets_by_list(port, !v6).empty());
+  CHECK_FALSE(accepting_socket(port, !v6));
   const auto found = check_ready(port, ::getppid());
   CHECK(found.result == ready_check::verdict::ours);
   CHECK(found.where.v6 == v6);
@@ -192,8 +200,32 @@ TEST_CASE("a dual-stack wildcard answers for 127.0.0.1, an own IPv4 socket befor
   const std::uint16_t port = ntohs(at.sin6_port);
   CHECK(who_accepts(port, false, ::getppid()).who == owner::ours);
   CHECK(check_ready(port, ::getppid()).where.v6 == false);
+  const auto wildcard = accepting_socket(port, false);
+  CHECK(wildcard == accepting_socket(port, true));
+  CHECK(accepting_sockets_by_list(port, false) == std::vector{wildcard.value()});
+  std::uint16_t second = 0;
+  descriptor reusable(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int on = 1;
+  ::setsockopt(reusable.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  at.sin6_port = 0;
+  REQUIRE(::bind(reusable.get(), reinterpret_cast<sockaddr*>(&at), size) == 0);
+  REQUIRE(::listen(reusable.get(), 8) == 0);
+  REQUIRE(::getsockname(reusable.get(), reinterpret_cast<sockaddr*>(&at), &size) == 0);
+  second = ntohs(at.sin6_port);
+  descriptor exact(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ::setsockopt(exact.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  sockaddr_in four{};
+  four.sin_family = AF_INET;
+  four.sin_port = htons(second);
+  four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  REQUIRE(::bind(exact.get(), reinterpret_cast<sockaddr*>(&four), sizeof four) == 0);
+  REQUIRE(::listen(exact.get(), 8) == 0);
+  CHECK(accepting_socket(second, false) != accepting_socket(second, true));
+  for (const bool v6 : {false, true})
+    CHECK(accepting_sockets_by_list(second, v6) == std::vector{accepting_socket(second, v6).value()});
   const auto below = listening_below(::getppid());
-  CHECK(std::any_of(below.begin(), below.end(), [&](const auto& where) { return to_string(where) == "[::]:" + std::to_string(port); }));
+  CHECK(std::any_of(below.begin(), below.end(),
+                    [&](const auto& where) { return to_string(where) == "[::]:" + std::to_string(port); }));
 }
 
 TEST_CASE("a closed port is closed") {

@@ -124,13 +124,15 @@ TEST_CASE("a command that cannot be run is reported with what to do") {
     CHECK_THAT(failure_of(on, spec), Contains("chmod +x"));
   }
   SECTION("no interpreter") {
-    CHECK_THAT(failure_of(on, spec_of({at.file("app", "#!/no/such/thing\n", 0755)})), Contains("interpreter") && Contains("does not exist"));
+    CHECK_THAT(failure_of(on, spec_of({at.file("app", "#!/no/such/thing\n", 0755)})),
+               Contains("interpreter") && Contains("does not exist"));
     CHECK_THAT(failure_of(on, spec_of({at.file("text", "hello\n", 0755)})), Contains("neither a program"));
   }
   SECTION("no directory") {
     auto spec = spec_of({"/bin/true"});
     spec.directory = at.path + "/missing";
-    CHECK(failure_of(on, spec) == "spawn: cannot enter its directory `" + at.path + "/missing`: No such file or directory");
+    CHECK(failure_of(on, spec) ==
+          "spawn: cannot enter its directory `" + at.path + "/missing`: No such file or directory");
   }
   SECTION("no command, or a NUL in it") {
     CHECK_THAT(failure_of(on, spec_of({})), Contains("empty"));
@@ -207,7 +209,8 @@ TEST_CASE("with ready.path, ready means a 2xx, and the probes' connections are n
   REQUIRE(on.ready(id));
   CHECK(on.of(id).probe_socket == -1);
   const auto requests = [&] { return std::count(on.of(id).lines.begin(), on.of(id).lines.end(), "request"); };
-  CHECK(rouse::activator::contract::run_until(on.control, [&] { return requests() == 4; }, 5s));
+  CHECK(rouse::activator::contract::run_until(
+      on.control, [&] { return requests() == 4; }, 5s));
 }
 
 namespace {

@@ -1,4 +1,5 @@
-// How instances end: asked, by force, on their own; and that nothing of them is left. And what they write, however much.
+// How instances end: asked, by force, on their own; and that nothing of them is left. And what they write, however
+// much.
 
 #include <signal.h>
 
@@ -107,7 +108,8 @@ TEST_CASE("a second stop with less grace hurries, one with more does not") {
 
 TEST_CASE("a stopped process obeys as well") {
   bed on;
-  const auto id = on.start(spec_of({"/bin/sh", "-c", "trap 'echo bye; exit 0' TERM; echo {\\\"pids\\\": [$$]}; kill -STOP $$; sleep 60 & wait"}));
+  const auto id = on.start(spec_of(
+      {"/bin/sh", "-c", "trap 'echo bye; exit 0' TERM; echo {\\\"pids\\\": [$$]}; kill -STOP $$; sleep 60 & wait"}));
   const auto pids = pids_of(on, id, 1);
   REQUIRE(run_until(on.control, [&] {
     std::ifstream file("/proc/" + std::to_string(pids[0]) + "/stat");
@@ -156,7 +158,8 @@ TEST_CASE("a flood neither blocks the function nor the control thread, and is to
     for (const auto& line : lines) count += dropped(line) ? std::stoull(line) : 1;
     return count;
   };
-  CHECK(run_until(on.control, [&] { return count_all() == 200 * 10486 + 1; }, 5s));
+  CHECK(run_until(
+      on.control, [&] { return count_all() == 200 * 10486 + 1; }, 5s));
   CHECK(lines.size() < 20'000);
   std::printf("longest turn of the control thread in the flood: %.2f ms\n",
               std::chrono::duration<double, std::milli>(longest).count());

@@ -1,6 +1,6 @@
 #pragma once
-// Feeds a head to the parsers in every way it may come off a socket: whole, with the next message behind it, and byte by byte;
-// each time from memory of exactly that size, so that a look beyond it is seen by ASan.
+// Feeds a head to the parsers in every way it may come off a socket: whole, with the next message behind it, and byte
+// by byte; each time from memory of exactly that size, so that a look beyond it is seen by ASan.
 
 #include <catch2/catch.hpp>
 #include <cstring>

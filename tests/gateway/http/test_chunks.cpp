@@ -103,8 +103,7 @@ class oracle {
     const std::size_t n = text.find_first_not_of(set);
     return n == std::string_view::npos ? text.size() : n;
   }
-  static constexpr const char* token =
-      "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+  static constexpr const char* token = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
   static void skip(std::string_view& text, const char* set) { text.remove_prefix(span_of(text, set)); }
   static bool name(std::string_view& text) {
     const std::size_t n = span_of(text, token);
@@ -113,7 +112,8 @@ class oracle {
   }
   static bool quoted(std::string_view& text) {
     text.remove_prefix(1);
-    while (!text.empty() && text[0] != '"') text.remove_prefix(text[0] == '\\' ? std::min<std::size_t>(2, text.size()) : 1);
+    while (!text.empty() && text[0] != '"')
+      text.remove_prefix(text[0] == '\\' ? std::min<std::size_t>(2, text.size()) : 1);
     if (text.empty()) return false;
     text.remove_prefix(1);
     return true;
@@ -180,7 +180,8 @@ struct source {
   std::mt19937 random{20240607};
   std::size_t upto(std::size_t most) { return std::uniform_int_distribution<std::size_t>(0, most)(random); }
   std::string encoded(std::string& body) {
-    static const char* const extensions[] = {"", "", "", ";a", ";a=b", "; a = b;c", ";q=\"x;\\\"\\\\y\"", ";a\t;b=\"\""};
+    static const char* const extensions[] = {"",           "", "", ";a", ";a=b", "; a = b;c", ";q=\"x;\\\"\\\\y\"",
+                                             ";a\t;b=\"\""};
     static const char* const trailer[] = {"A: b\r\n", "X-Sum:1\r\n", "Content-Length: 3\r\n", "B:\r\n"};
     std::string text;
     for (std::size_t chunks = upto(6); chunks > 0; --chunks) {
@@ -211,12 +212,60 @@ TEST_CASE("chunked bodies are decoded, extensions dropped") {
 
 TEST_CASE("bad sizes, extensions and line ends are refused") {
   for (const char* text : {
-           "\r\n", ";a\r\n", "-1\r\n", "+1\r\n", "0x1\r\n", "1 \r\n", " 1\r\n", "1\t\r\n", "1 ;a\r\n", "g\r\n", "1g\r\n", "1,\r\n",
-           "1.0\r\n", "00000000000000001\r\n", "FFFFFFFFFFFFFFFF\r\n", "8000000000000000\r\n", "1\n", "1\rx", "1\r\r\n", "1;\r\n",
-           "1;=a\r\n", "1;a=\r\n", "1;a b\r\n", "1;a=b c\r\n", "1;a=\"b\r\n", "1;a=\"b\n\"\r\n", "1;a=\"\x01\"\r\n", "1;a\x01\r\n",
-           "1;a\n", "1;a=\"\\\x7f\"\r\n", "1;a=\"\"x\r\n", "1;a=(\r\n", "1;;a\r\n", "1;a;\r\n", "1;a=\"b\\\r\n\"\r\n", "1;\x80\r\n", "1;a \r\n", "1;a=b\t\r\n", "1;a=\"\" \r\n",
-           "1\r\nxy", "1\r\nx\n", "1\r\nx\rz", "1\r\nx0\r\n\r\n", "0\r\n\n", "0\r\n\rx", "0\n\n", "0\r\nA: b\n", "0\r\nA : b\r\n",
-           "0\r\n A: b\r\n", "0\r\nA: b\r\n c\r\n", "0\r\nA\r\n", "0\r\n: b\r\n", "0\r\nA: \x01\r\n", "0\r\nA: b\rc\r\n",
+           "\r\n",
+           ";a\r\n",
+           "-1\r\n",
+           "+1\r\n",
+           "0x1\r\n",
+           "1 \r\n",
+           " 1\r\n",
+           "1\t\r\n",
+           "1 ;a\r\n",
+           "g\r\n",
+           "1g\r\n",
+           "1,\r\n",
+           "1.0\r\n",
+           "00000000000000001\r\n",
+           "FFFFFFFFFFFFFFFF\r\n",
+           "8000000000000000\r\n",
+           "1\n",
+           "1\rx",
+           "1\r\r\n",
+           "1;\r\n",
+           "1;=a\r\n",
+           "1;a=\r\n",
+           "1;a b\r\n",
+           "1;a=b c\r\n",
+           "1;a=\"b\r\n",
+           "1;a=\"b\n\"\r\n",
+           "1;a=\"\x01\"\r\n",
+           "1;a\x01\r\n",
+           "1;a\n",
+           "1;a=\"\\\x7f\"\r\n",
+           "1;a=\"\"x\r\n",
+           "1;a=(\r\n",
+           "1;;a\r\n",
+           "1;a;\r\n",
+           "1;a=\"b\\\r\n\"\r\n",
+           "1;\x80\r\n",
+           "1;a \r\n",
+           "1;a=b\t\r\n",
+           "1;a=\"\" \r\n",
+           "1\r\nxy",
+           "1\r\nx\n",
+           "1\r\nx\rz",
+           "1\r\nx0\r\n\r\n",
+           "0\r\n\n",
+           "0\r\n\rx",
+           "0\n\n",
+           "0\r\nA: b\n",
+           "0\r\nA : b\r\n",
+           "0\r\n A: b\r\n",
+           "0\r\nA: b\r\n c\r\n",
+           "0\r\nA\r\n",
+           "0\r\n: b\r\n",
+           "0\r\nA: \x01\r\n",
+           "0\r\nA: b\rc\r\n",
            "0\r\nGET / HTTP/1.1\r\n",
        }) {
     refuses(text);
@@ -243,10 +292,32 @@ TEST_CASE("heads of chunks, extensions and trailers are bounded") {
 
 TEST_CASE("trailers that would change how a message is read are dropped") {
   decodes("0\r\nX-Sum:  abc \r\nGrpc-Status: 0\r\nEmpty:\r\n\r\n", "", "X-Sum: abc\r\nGrpc-Status: 0\r\nEmpty: \r\n");
-  for (const char* name : {"Content-Length", "Transfer-Encoding", "Host", "Authorization", "Cookie", "Set-Cookie", "Trailer", "TE",
-                           "Connection", "Upgrade", "Keep-Alive", "Content-Type", "Content-Encoding", "X-Forwarded-For",
-                           "X-Forwarded-Prefix", "Forwarded", "X-Request-Id", "traceparent", "Cache-Control", "If-Match", "Expect",
-                           "Proxy-Authorization", "WWW-Authenticate", "content_length", "Date", "Location"}) {
+  for (const char* name : {"Content-Length",
+                           "Transfer-Encoding",
+                           "Host",
+                           "Authorization",
+                           "Cookie",
+                           "Set-Cookie",
+                           "Trailer",
+                           "TE",
+                           "Connection",
+                           "Upgrade",
+                           "Keep-Alive",
+                           "Content-Type",
+                           "Content-Encoding",
+                           "X-Forwarded-For",
+                           "X-Forwarded-Prefix",
+                           "Forwarded",
+                           "X-Request-Id",
+                           "traceparent",
+                           "Cache-Control",
+                           "If-Match",
+                           "Expect",
+                           "Proxy-Authorization",
+                           "WWW-Authenticate",
+                           "content_length",
+                           "Date",
+                           "Location"}) {
     decodes("0\r\n"s + name + ": 1\r\nB: 2\r\n\r\n", "", "B: 2\r\n");
   }
 }
@@ -289,9 +360,15 @@ TEST_CASE("mutated bodies get the oracle's verdict") {
       const std::size_t at = random.upto(text.size() - 1);
       const char c = bytes[random.upto(bytes.size() - 1)];
       switch (random.upto(2)) {
-        case 0: text[at] = c; break;
-        case 1: text.insert(at, 1, c); break;
-        default: text.erase(at, 1); break;
+        case 0:
+          text[at] = c;
+          break;
+        case 1:
+          text.insert(at, 1, c);
+          break;
+        default:
+          text.erase(at, 1);
+          break;
       }
     }
     INFO(shown(text));

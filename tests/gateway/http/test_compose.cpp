@@ -44,7 +44,9 @@ std::string replied(const std::string& text, const reply_info& info, std::string
   return out;
 }
 
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+bool has(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
 
 const std::string made_trace = "00-00000000000000010000000000000002-0000000000000003-00";
 
@@ -53,22 +55,30 @@ const std::string made_trace = "00-00000000000000010000000000000002-000000000000
 TEST_CASE("a request on its way to an instance") {
   forward_info info = from("192.0.2.7");
   info.target = "/rest?x=1";
-  CHECK(forwarded("POST /function/f/rest?x=1 HTTP/1.1\r\nHost: example.com:8080\r\nAccept:  */* \r\nContent-Length: 5\r\n"
-                  "Connection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nTE: trailers\r\nTrailer: X-Sum\r\n"
-                  "Proxy-Connection: keep-alive\r\nProxy-Authorization: Basic eA==\r\nProxy-Authenticate: Basic\r\nUpgrade: h2c\r\n"
-                  "HTTP2-Settings: AAM\r\nExpect: 100-continue\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Host: evil\r\n"
-                  "X-Forwarded-Proto: https\r\nX-Forwarded-Prefix: /evil\r\nX_Forwarded_For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n"
-                  "X-Request-Id: old\r\ntraceparent: bad\r\ntracestate: a=b\r\nX-Last: caf\xc3\xa9\r\n\r\n",
-                  info) ==
-        "POST /rest?x=1 HTTP/1.1\r\nHost: example.com:8080\r\nAccept: */*\r\nX-Last: caf\xc3\xa9\r\nContent-Length: 5\r\n"
-        "X-Request-Id: id\r\ntraceparent: " + made_trace + "\r\nX-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\n"
-        "X-Forwarded-Host: example.com:8080\r\nForwarded: for=192.0.2.7;host=\"example.com:8080\";proto=http\r\n\r\n");
+  CHECK(
+      forwarded(
+          "POST /function/f/rest?x=1 HTTP/1.1\r\nHost: example.com:8080\r\nAccept:  */* \r\nContent-Length: 5\r\n"
+          "Connection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nTE: trailers\r\nTrailer: X-Sum\r\n"
+          "Proxy-Connection: keep-alive\r\nProxy-Authorization: Basic eA==\r\nProxy-Authenticate: Basic\r\nUpgrade: "
+          "h2c\r\n"
+          "HTTP2-Settings: AAM\r\nExpect: 100-continue\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Host: evil\r\n"
+          "X-Forwarded-Proto: https\r\nX-Forwarded-Prefix: /evil\r\nX_Forwarded_For: 6.6.6.6\r\nForwarded: "
+          "for=6.6.6.6\r\n"
+          "X-Request-Id: old\r\ntraceparent: bad\r\ntracestate: a=b\r\nX-Last: caf\xc3\xa9\r\n\r\n",
+          info) ==
+      "POST /rest?x=1 HTTP/1.1\r\nHost: example.com:8080\r\nAccept: */*\r\nX-Last: caf\xc3\xa9\r\nContent-Length: 5\r\n"
+      "X-Request-Id: id\r\ntraceparent: " +
+          made_trace +
+          "\r\nX-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\n"
+          "X-Forwarded-Host: example.com:8080\r\nForwarded: "
+          "for=192.0.2.7;host=\"example.com:8080\";proto=http\r\n\r\n");
 }
 
 TEST_CASE("a trusted proxy is believed and extended") {
-  const std::string text = "GET / HTTP/1.1\r\nHost: inner\r\nX-Forwarded-For: 1.1.1.1, 2.2.2.2\r\nX-Forwarded-For: 3.3.3.3\r\n"
-                           "X-Forwarded-Proto: https\r\nX-Forwarded-Host: outer\r\nX-Forwarded-Port: 443\r\n"
-                           "Forwarded: for=1.1.1.1;proto=https\r\n\r\n";
+  const std::string text =
+      "GET / HTTP/1.1\r\nHost: inner\r\nX-Forwarded-For: 1.1.1.1, 2.2.2.2\r\nX-Forwarded-For: 3.3.3.3\r\n"
+      "X-Forwarded-Proto: https\r\nX-Forwarded-Host: outer\r\nX-Forwarded-Port: 443\r\n"
+      "Forwarded: for=1.1.1.1;proto=https\r\n\r\n";
   forward_info info = from("2001:db8::1");
   info.trusted = true;
   const std::string out = forwarded(text, info);
@@ -87,10 +97,12 @@ TEST_CASE("HTTP/1.0, chunked and WebSocket requests") {
   CHECK(old.starts_with("GET / HTTP/1.1\r\nHost: [::1]:80\r\n"));
   CHECK(has(old, "host=\"[::1]:80\""));
   CHECK_FALSE(has(old, "Connection"));
-  const std::string chunked = forwarded("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\nTrailer: X-Sum\r\n\r\n", info);
+  const std::string chunked =
+      forwarded("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\nTrailer: X-Sum\r\n\r\n", info);
   CHECK(has(chunked, "Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\n"));
   CHECK_FALSE(has(chunked, "Content-Length"));
-  const std::string upgrade = forwarded("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n", info);
+  const std::string upgrade = forwarded(
+      "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n", info);
   CHECK(upgrade.ends_with("\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"));
   CHECK(has(upgrade, "Sec-WebSocket-Key: k\r\n"));
   CHECK(has(forwarded("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", info), "Content-Length: 0\r\n"));
@@ -121,7 +133,9 @@ TEST_CASE("ids are taken over when usable, else made") {
   const std::string made = "0123456789abcdeffedcba9876543210";
   CHECK(id_of("Ab9._:@/+=-") == "Ab9._:@/+=-");
   CHECK(id_of(std::string(128, 'a')) == std::string(128, 'a'));
-  for (const std::string& bad : {""s, std::string(129, 'a'), "a b"s, "a\"b"s, "a,b"s, "a;b"s, "\xc3\xa9"s, "<a>"s, "a%41"s}) CHECK(id_of(bad) == made);
+  for (const std::string& bad :
+       {""s, std::string(129, 'a'), "a b"s, "a\"b"s, "a,b"s, "a;b"s, "\xc3\xa9"s, "<a>"s, "a%41"s})
+    CHECK(id_of(bad) == made);
   CHECK(choose_request_id(request_head{}, 0, 1, scratch) == "00000000000000000000000000000001");
 
   const auto trace_of = [&](const std::string& value) {
@@ -130,28 +144,34 @@ TEST_CASE("ids are taken over when usable, else made") {
     return std::string(choose_traceparent(head, 1, 2, 3, scratch));
   };
   const std::string ids = "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-";
-  for (const std::string& good : {"00-" + ids + "01", "00-" + ids + "ff", "01-" + ids + "01", "cc-" + ids + "01-what-comes", "fe-" + ids + "00-"}) {
+  for (const std::string& good : {"00-" + ids + "01", "00-" + ids + "ff", "01-" + ids + "01",
+                                  "cc-" + ids + "01-what-comes", "fe-" + ids + "00-"}) {
     CHECK(trace_of(good) == good);
   }
-  for (const std::string& bad : {""s, "ff-" + ids + "01", "00-" + ids + "01-x", "00-" + ids + "1", "01-" + ids + "01x", "00-" + ids + "0g",
-                                 "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "0g-" + ids + "01",
-                                 "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-                                 "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", "00_" + ids + "01"}) {
+  for (const std::string& bad : {""s, "ff-" + ids + "01", "00-" + ids + "01-x", "00-" + ids + "1", "01-" + ids + "01x",
+                                 "00-" + ids + "0g", "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"s,
+                                 "0g-" + ids + "01", "00-00000000000000000000000000000000-b7ad6b7169203331-01"s,
+                                 "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01"s, "00_" + ids + "01"}) {
     CHECK(trace_of(bad) == made_trace);
   }
-  CHECK(choose_traceparent(request_head{}, 0, 0, 0, scratch) == "00-00000000000000000000000000000001-0000000000000001-00");
+  CHECK(choose_traceparent(request_head{}, 0, 0, 0, scratch) ==
+        "00-00000000000000000000000000000001-0000000000000001-00");
 }
 
 TEST_CASE("a response on its way to the caller") {
   reply_info info;
   info.body = body_out::length;
-  const std::string text = "HTTP/1.1 200 Fine\r\nServer: s\r\nConnection: X-Hop, close\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n"
-                           "Proxy-Authenticate: x\r\nUpgrade: h2\r\nTrailer: X-Sum\r\nContent-Length: 13\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n\r\n";
-  CHECK(replied(text, info) == "HTTP/1.1 200 Fine\r\nServer: s\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 13\r\n\r\n");
+  const std::string text =
+      "HTTP/1.1 200 Fine\r\nServer: s\r\nConnection: X-Hop, close\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n"
+      "Proxy-Authenticate: x\r\nUpgrade: h2\r\nTrailer: X-Sum\r\nContent-Length: 13\r\nSet-Cookie: a\r\nSet-Cookie: "
+      "b\r\n\r\n";
+  CHECK(replied(text, info) ==
+        "HTTP/1.1 200 Fine\r\nServer: s\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 13\r\n\r\n");
   info.date = "Sun, 06 Nov 1994 08:49:37 GMT";
   info.park_ms = 1.2344;
   CHECK(replied("HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n", info) ==
-        "HTTP/1.1 200 \r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 0\r\nServer-Timing: park;dur=1.234\r\n\r\n");
+        "HTTP/1.1 200 \r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 0\r\nServer-Timing: "
+        "park;dur=1.234\r\n\r\n");
   CHECK_FALSE(has(replied("HTTP/1.1 200 OK\r\ndate: x\r\nContent-Length: 0\r\n\r\n", info), "Date: Sun"));
   info.cold_ms = 1999.9996;
   CHECK(has(replied(text, info), "Server-Timing: park;dur=1.234, cold;dur=2000.000\r\n"));
@@ -181,10 +201,12 @@ TEST_CASE("framing and Connection of responses") {
   CHECK(has(replied("HTTP/1.1 204 N\r\n\r\n", info), "\r\nConnection: keep-alive\r\n"));
   info.keep_alive = false;
   CHECK(has(replied("HTTP/1.1 204 N\r\n\r\n", info), "\r\nConnection: close\r\n"));
-  const std::string tunnel = replied("HTTP/1.1 101 Go\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: k\r\n\r\n", info);
+  const std::string tunnel =
+      replied("HTTP/1.1 101 Go\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: k\r\n\r\n", info);
   CHECK(tunnel == "HTTP/1.1 101 Go\r\nSec-WebSocket-Accept: k\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
   response_head hints;
-  const std::string early = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x\r\nX: y\r\nContent-Length: 0\r\n\r\n";
+  const std::string early =
+      "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x\r\nX: y\r\nContent-Length: 0\r\n\r\n";
   REQUIRE(parse_response(early, limit, "GET", hints).what == parse_result::kind::done);
   std::string out;
   compose_interim(out, hints);
@@ -206,8 +228,10 @@ TEST_CASE("rouse's own errors are problem details") {
   const std::size_t end = out.find("\r\n\r\n") + 4;
   const std::string head = out.substr(0, end);
   const std::string body = out.substr(end);
-  CHECK(head == "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n"
-                "Content-Length: " + std::to_string(body.size()) + "\r\nX-Request-Id: id-1\r\nRetry-After: 7\r\nDate: now\r\n\r\n");
+  CHECK(head ==
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n"
+        "Content-Length: " +
+            std::to_string(body.size()) + "\r\nX-Request-Id: id-1\r\nRetry-After: 7\r\nDate: now\r\n\r\n");
   const auto json = nlohmann::ordered_json::parse(body);
   CHECK(json["type"] == "queue-full");
   CHECK(json["title"] == "Queue full");

@@ -1,5 +1,6 @@
-// Seeded mutation of heads. Whatever a parser accepts must be accepted by Beast's parser too, with the same fields (a second
-// opinion on where lines, names and values end), and what is composed of it must be accepted again, with the same meaning.
+// Seeded mutation of heads. Whatever a parser accepts must be accepted by Beast's parser too, with the same fields (a
+// second opinion on where lines, names and values end), and what is composed of it must be accepted again, with the
+// same meaning.
 
 #include <boost/beast/http/basic_parser.hpp>
 #include <limits>
@@ -74,11 +75,15 @@ void ask_beast(std::string_view text, const std::vector<field>& fields, framing 
 const std::vector<std::string>& request_seeds() {
   static const std::vector<std::string> seeds = {
       "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
-      "POST /a/b?c=d HTTP/1.1\r\nHost: example.com:80\r\nContent-Length: 12\r\nExpect: 100-continue\r\nAccept: */*\r\n\r\n",
-      "PUT http://h:8080/x HTTP/1.1\r\nHost: h:8080\r\nTransfer-Encoding: chunked\r\nTrailer: X-A\r\nConnection: x-a, close\r\nX-A: 1\r\n\r\n",
+      "POST /a/b?c=d HTTP/1.1\r\nHost: example.com:80\r\nContent-Length: 12\r\nExpect: 100-continue\r\nAccept: "
+      "*/*\r\n\r\n",
+      "PUT http://h:8080/x HTTP/1.1\r\nHost: h:8080\r\nTransfer-Encoding: chunked\r\nTrailer: X-A\r\nConnection: x-a, "
+      "close\r\nX-A: 1\r\n\r\n",
       "GET /ws HTTP/1.1\r\nHost: [::1]:80\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n",
-      "GET / HTTP/1.0\r\nConnection: keep-alive\r\nX-Forwarded-For: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\nX_Forwarded_Host: x\r\n\r\n",
-      "OPTIONS * HTTP/1.1\r\nHost: h\r\nX-Request-Id: r\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
+      "GET / HTTP/1.0\r\nConnection: keep-alive\r\nX-Forwarded-For: 1.2.3.4\r\nForwarded: "
+      "for=1.2.3.4\r\nX_Forwarded_Host: x\r\n\r\n",
+      "OPTIONS * HTTP/1.1\r\nHost: h\r\nX-Request-Id: r\r\ntraceparent: "
+      "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
       "tracestate: a=b\r\nTE: trailers\r\nKeep-Alive: timeout=1\r\nX-Forwarded-Prefix: /p\r\n\r\n",
       "\r\nDELETE /%2e%2e/x HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nCookie: a=b; c=d\r\n\r\n",
   };
@@ -110,15 +115,30 @@ class mutator {
  private:
   void change(std::string& text) {
     static const std::string bytes = "\r\n\t :,;/#@[]\"\\_-0aZ\x01\x7f\x80\xff"s + '\0';
-    static const char* const lines[] = {"Content-Length: 3\r\n", "Transfer-Encoding: chunked\r\n", "Host: h\r\n", "A: b\r\n", "\r\n",
-                                        "Connection: host, content-length\r\n", " folded\r\n", "Upgrade: h2c\r\n", "A:\n"};
+    static const char* const lines[] = {"Content-Length: 3\r\n",
+                                        "Transfer-Encoding: chunked\r\n",
+                                        "Host: h\r\n",
+                                        "A: b\r\n",
+                                        "\r\n",
+                                        "Connection: host, content-length\r\n",
+                                        " folded\r\n",
+                                        "Upgrade: h2c\r\n",
+                                        "A:\n"};
     if (text.empty()) return;
     const std::size_t at = upto(text.size() - 1);
     switch (upto(5)) {
-      case 0: text[at] = bytes[upto(bytes.size() - 1)]; break;
-      case 1: text.insert(at, 1, bytes[upto(bytes.size() - 1)]); break;
-      case 2: text.erase(at, 1 + upto(3)); break;
-      case 3: text[at] = static_cast<char>(upto(255)); break;
+      case 0:
+        text[at] = bytes[upto(bytes.size() - 1)];
+        break;
+      case 1:
+        text.insert(at, 1, bytes[upto(bytes.size() - 1)]);
+        break;
+      case 2:
+        text.erase(at, 1 + upto(3));
+        break;
+      case 3:
+        text[at] = static_cast<char>(upto(255));
+        break;
       case 4: {
         const std::size_t line = text.find('\n', at);
         text.insert(line == std::string::npos ? text.size() : line + 1, lines[upto(std::size(lines) - 1)]);
@@ -139,16 +159,18 @@ class mutator {
 void check_origin(const request_head& from, const request_head& to) {
   for (const field& one : to.fields) {
     const bool ours = one.id == known::host || one.id == known::x_request_id || one.id == known::traceparent ||
-                      one.id == known::x_forwarded_for || one.id == known::x_forwarded_proto || one.id == known::x_forwarded_host ||
-                      one.id == known::forwarded || one.id == known::content_length || one.id == known::transfer_encoding;
+                      one.id == known::x_forwarded_for || one.id == known::x_forwarded_proto ||
+                      one.id == known::x_forwarded_host || one.id == known::forwarded ||
+                      one.id == known::content_length || one.id == known::transfer_encoding;
     const bool upgrade = from.upgrade_websocket && (one.id == known::connection || one.id == known::upgrade);
     if (ours || upgrade) continue;
     INFO(one.name);
     bool found = false;
-    for (const field& given : from.fields) found = found || (given.id == one.id && given.name == one.name && given.value == one.value);
+    for (const field& given : from.fields)
+      found = found || (given.id == one.id && given.name == one.name && given.value == one.value);
     REQUIRE(found);
-    const bool may_pass = one.id == known::other || one.id == known::date || one.id == known::server || one.id == known::tracestate ||
-                          (one.id == known::trailer && from.body == framing::chunked);
+    const bool may_pass = one.id == known::other || one.id == known::date || one.id == known::server ||
+                          one.id == known::tracestate || (one.id == known::trailer && from.body == framing::chunked);
     REQUIRE(may_pass);
   }
 }

@@ -18,12 +18,20 @@ parser with_limit(std::size_t most) {
   };
 }
 
-void accepts(std::string_view head) { expect_accepted(head, next, with_limit(limit)); }
-void refuses(std::string_view head, unsigned status = 400) { expect_refused(head, next, status, with_limit(limit)); }
+void accepts(std::string_view head) {
+  expect_accepted(head, next, with_limit(limit));
+}
+void refuses(std::string_view head, unsigned status = 400) {
+  expect_refused(head, next, status, with_limit(limit));
+}
 
 /// A GET with Host and these lines.
-std::string get(std::string_view lines) { return "GET /a HTTP/1.1\r\nHost: h\r\n" + std::string(lines) + "\r\n"; }
-std::string post(std::string_view lines) { return "POST /a HTTP/1.1\r\nHost: h\r\n" + std::string(lines) + "\r\n"; }
+std::string get(std::string_view lines) {
+  return "GET /a HTTP/1.1\r\nHost: h\r\n" + std::string(lines) + "\r\n";
+}
+std::string post(std::string_view lines) {
+  return "POST /a HTTP/1.1\r\nHost: h\r\n" + std::string(lines) + "\r\n";
+}
 
 struct parsed {
   std::string text;  // `head` points into it
@@ -50,7 +58,8 @@ TEST_CASE("plain requests are accepted") {
   accepts("\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n");
   accepts("M-SEARCH /a?b=c&d=%20 HTTP/1.1\r\nHost: h\r\n\r\n");
   accepts("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n");
-  accepts(get("Empty:\r\nBlank: \t \r\nSpaced:\t  a  b\t \r\nobs-text: caf\xc3\xa9 \xff\r\n!#$%&'*+-.^_`|~9: token\r\n"));
+  accepts(
+      get("Empty:\r\nBlank: \t \r\nSpaced:\t  a  b\t \r\nobs-text: caf\xc3\xa9 \xff\r\n!#$%&'*+-.^_`|~9: token\r\n"));
   accepts(get("Name:colons:in:value\r\nA: a\tb\r\n"));
   accepts("GET /a{b}|c?x[0]=\"<>\\^` HTTP/1.1\r\nHost: h\r\n\r\n");
 }
@@ -58,13 +67,47 @@ TEST_CASE("plain requests are accepted") {
 TEST_CASE("a request-line that is not exact is refused") {
   const std::string rest = "\r\nHost: h\r\n\r\n";
   for (const char* line : {
-           "GET  / HTTP/1.1", "GET /  HTTP/1.1", " GET / HTTP/1.1", "GET / HTTP/1.1 ", "GET\t/ HTTP/1.1", "GET /\tHTTP/1.1",
-           "GET /", "GET", "GET / HTTP/1.1 x", "GET /a b HTTP/1.1", "GET / http/1.1", "GET / HTTP/1.10", "GET / HTTP/11.1",
-           "GET / HTTP/1", "GET / HTTP/ 1.1", "GET / HTTP /1.1", "GET / HTTP/1,1", "GET / HTTPS/1.1", "GET / HTTP/-1.1",
-           "GET  HTTP/1.1", "get / HTTP/1.1", "Get / HTTP/1.1", "G(T / HTTP/1.1", "GET: / HTTP/1.1", "/ HTTP/1.1",
-           "GET /a#b HTTP/1.1", "GET a HTTP/1.1", "GET ?a HTTP/1.1", "GET *a HTTP/1.1", "GET * HTTP/1.1", "POST * HTTP/1.1",
-           "GET ftp://h/ HTTP/1.1", "GET http:/h/ HTTP/1.1", "GET h:80 HTTP/1.1", "GET \\a HTTP/1.1", "GET /..\\a HTTP/1.1",
-           "GET /caf\xc3\xa9 HTTP/1.1", "GET /a\x7f HTTP/1.1", "G\xc3T / HTTP/1.1", "GET /\x80 HTTP/1.1", "GET /\x01 HTTP/1.1",
+           "GET  / HTTP/1.1",
+           "GET /  HTTP/1.1",
+           " GET / HTTP/1.1",
+           "GET / HTTP/1.1 ",
+           "GET\t/ HTTP/1.1",
+           "GET /\tHTTP/1.1",
+           "GET /",
+           "GET",
+           "GET / HTTP/1.1 x",
+           "GET /a b HTTP/1.1",
+           "GET / http/1.1",
+           "GET / HTTP/1.10",
+           "GET / HTTP/11.1",
+           "GET / HTTP/1",
+           "GET / HTTP/ 1.1",
+           "GET / HTTP /1.1",
+           "GET / HTTP/1,1",
+           "GET / HTTPS/1.1",
+           "GET / HTTP/-1.1",
+           "GET  HTTP/1.1",
+           "get / HTTP/1.1",
+           "Get / HTTP/1.1",
+           "G(T / HTTP/1.1",
+           "GET: / HTTP/1.1",
+           "/ HTTP/1.1",
+           "GET /a#b HTTP/1.1",
+           "GET a HTTP/1.1",
+           "GET ?a HTTP/1.1",
+           "GET *a HTTP/1.1",
+           "GET * HTTP/1.1",
+           "POST * HTTP/1.1",
+           "GET ftp://h/ HTTP/1.1",
+           "GET http:/h/ HTTP/1.1",
+           "GET h:80 HTTP/1.1",
+           "GET \\a HTTP/1.1",
+           "GET /..\\a HTTP/1.1",
+           "GET /caf\xc3\xa9 HTTP/1.1",
+           "GET /a\x7f HTTP/1.1",
+           "G\xc3T / HTTP/1.1",
+           "GET /\x80 HTTP/1.1",
+           "GET /\x01 HTTP/1.1",
        }) {
     refuses(line + rest);
   }
@@ -77,8 +120,8 @@ TEST_CASE("a request-line that is not exact is refused") {
 
 TEST_CASE("versions, methods and expectations that are not served have their own status") {
   const std::string rest = "\r\nHost: h\r\n\r\n";
-  for (const char* line : {"GET / HTTP/2.0", "GET / HTTP/1.2", "GET / HTTP/0.9", "GET / HTTP/3.0", "GET / HTTP/9.9",
-                           "PRI * HTTP/2.0"}) {
+  for (const char* line :
+       {"GET / HTTP/2.0", "GET / HTTP/1.2", "GET / HTTP/0.9", "GET / HTTP/3.0", "GET / HTTP/9.9", "PRI * HTTP/2.0"}) {
     refuses(line + rest, 505);
   }
   refuses("CONNECT h:443 HTTP/1.1" + rest, 501);
@@ -92,11 +135,25 @@ TEST_CASE("versions, methods and expectations that are not served have their own
 
 TEST_CASE("the head's lines and fields are not repaired") {
   for (const char* lines : {
-           "A: b\n", "A: b\r\r\n", "A: b\rc\r\n", "A: b\nc: d\r\n", "A\r: b\r\n", "A: b\r\n c\r\n", "A: b\r\n\tc\r\n", " A: b\r\n",
-           "\tA: b\r\n", "A : b\r\n", "A\t: b\r\n", ": b\r\n", " : b\r\n", "A\r\n", "A b: c\r\n", "A(: b\r\n", "A\"b: c\r\n",
-           "A/b: c\r\n", "A[: b\r\n", "A{: b\r\n", "A@b: c\r\n", "A,b: c\r\n", "A;b: c\r\n", "A=b: c\r\n", "A?b: c\r\n",
-           "caf\xc3\xa9: b\r\n", "A\x80: b\r\n", "A\x7f: b\r\n", "A: b\x7f\r\n", "A: \x01\r\n", "A: b\x1b[0m\r\n", "A: \x0b\r\n",
-           "A: b\x0c\r\n", "A: b\x08\r\n", "\x01: b\r\n", "\r\r\n", "\rA: b\r\n",
+           "A: b\n",          "A: b\r\r\n",
+           "A: b\rc\r\n",     "A: b\nc: d\r\n",
+           "A\r: b\r\n",      "A: b\r\n c\r\n",
+           "A: b\r\n\tc\r\n", " A: b\r\n",
+           "\tA: b\r\n",      "A : b\r\n",
+           "A\t: b\r\n",      ": b\r\n",
+           " : b\r\n",        "A\r\n",
+           "A b: c\r\n",      "A(: b\r\n",
+           "A\"b: c\r\n",     "A/b: c\r\n",
+           "A[: b\r\n",       "A{: b\r\n",
+           "A@b: c\r\n",      "A,b: c\r\n",
+           "A;b: c\r\n",      "A=b: c\r\n",
+           "A?b: c\r\n",      "caf\xc3\xa9: b\r\n",
+           "A\x80: b\r\n",    "A\x7f: b\r\n",
+           "A: b\x7f\r\n",    "A: \x01\r\n",
+           "A: b\x1b[0m\r\n", "A: \x0b\r\n",
+           "A: b\x0c\r\n",    "A: b\x08\r\n",
+           "\x01: b\r\n",     "\r\r\n",
+           "\rA: b\r\n",
        }) {
     refuses(get(lines));
   }
@@ -109,8 +166,26 @@ TEST_CASE("the head's lines and fields are not repaired") {
 }
 
 TEST_CASE("Content-Length is one plain number") {
-  for (const char* value : {"-1", "+1", "1 1", "1,1", "1, 1", "2,", ",2", "0x10", "1.0", "1e3", "", " ", "a", "1a", "\"1\"", "1;",
-                            "18446744073709551616", "9223372036854775808", "99999999999999999999", "\xd9\xa1"}) {
+  for (const char* value : {"-1",
+                            "+1",
+                            "1 1",
+                            "1,1",
+                            "1, 1",
+                            "2,",
+                            ",2",
+                            "0x10",
+                            "1.0",
+                            "1e3",
+                            "",
+                            " ",
+                            "a",
+                            "1a",
+                            "\"1\"",
+                            "1;",
+                            "18446744073709551616",
+                            "9223372036854775808",
+                            "99999999999999999999",
+                            "\xd9\xa1"}) {
     refuses(post("Content-Length: "s + value + "\r\n"));
   }
   refuses(post("Content-Length: 2\r\nContent-Length: 2\r\n"));
@@ -126,8 +201,9 @@ TEST_CASE("Content-Length is one plain number") {
 }
 
 TEST_CASE("Transfer-Encoding is exactly chunked, and alone") {
-  for (const char* value : {"xchunked", "identity", "gzip", "chunked, chunked", "chunked, gzip", "", ",", "chunked,", ",chunked",
-                            "chunked;a=b", "\"chunked\"", "chunked x", "x chunked", "chunked\x0b", "chunke", "chunkedd", "'chunked'"}) {
+  for (const char* value :
+       {"xchunked", "identity", "gzip", "chunked, chunked", "chunked, gzip", "", ",", "chunked,", ",chunked",
+        "chunked;a=b", "\"chunked\"", "chunked x", "x chunked", "chunked\x0b", "chunke", "chunkedd", "'chunked'"}) {
     refuses(post("Transfer-Encoding: "s + value + "\r\n"));
   }
   refuses(post("Transfer-Encoding: gzip, chunked\r\n"), 501);
@@ -145,9 +221,12 @@ TEST_CASE("Transfer-Encoding is exactly chunked, and alone") {
 }
 
 TEST_CASE("Host is one valid authority") {
-  for (const char* value : {"", " ", "a@b", "user:pw@h", "a b", "a,b", "a, b", "h:", "h:0", "h:65536", "h:99999999", "h:+1", "h:8a",
-                            "h:80:80", "h/", "h/a", "h?a", "http://h", "[::1", "::1", "[]", "[g::1]", "[::1]x", "[::1]:", "[::1%eth0]",
-                            "[v1.a]", "a..b", ".a", "%41", "a%00", "caf\xc3\xa9", "a\\b", "a;b", "a\"b", "<a>", "h#", "*"}) {
+  for (const char* value : {"",       " ",      "a@b",         "user:pw@h",  "a b",    "a,b",  "a, b",
+                            "h:",     "h:0",    "h:65536",     "h:99999999", "h:+1",   "h:8a", "h:80:80",
+                            "h/",     "h/a",    "h?a",         "http://h",   "[::1",   "::1",  "[]",
+                            "[g::1]", "[::1]x", "[::1]:",      "[::1%eth0]", "[v1.a]", "a..b", ".a",
+                            "%41",    "a%00",   "caf\xc3\xa9", "a\\b",       "a;b",    "a\"b", "<a>",
+                            "h#",     "*"}) {
     refuses("GET / HTTP/1.1\r\nHost: "s + value + "\r\n\r\n");
     refuses("GET / HTTP/1.0\r\nHost: "s + value + "\r\n\r\n");
   }
@@ -158,7 +237,8 @@ TEST_CASE("Host is one valid authority") {
   refuses("GET / HTTP/1.1\r\nHost: h\r\nhost: i\r\n\r\n");
   refuses("GET / HTTP/1.0\r\nHost: h\r\nHost: h\r\n\r\n");
   refuses("GET / HTTP/1.1\r\nHost : h\r\n\r\n");
-  for (const char* value : {"h", "a.b.c.", "A-b_c~1.example", "127.0.0.1", "127.0.0.1:8080", "[::1]", "[::ffff:1.2.3.4]:65535", "h:1"}) {
+  for (const char* value :
+       {"h", "a.b.c.", "A-b_c~1.example", "127.0.0.1", "127.0.0.1:8080", "[::1]", "[::ffff:1.2.3.4]:65535", "h:1"}) {
     const std::string text = "GET / HTTP/1.1\r\nHost: "s + value + "\r\n\r\n";
     accepts(text);
     CHECK(parsed(text).head.host == value);
@@ -173,8 +253,8 @@ TEST_CASE("absolute-form gives the host and is reduced to a path") {
   CHECK(parsed("GET http://h HTTP/1.1\r\nHost: h\r\n\r\n").head.target == "/");
   CHECK(parsed("OPTIONS http://h HTTP/1.1\r\nHost: h\r\n\r\n").head.target == "*");
   CHECK(parsed("GET http://h/x HTTP/1.0\r\n\r\n").head.host == "h");
-  for (const char* target : {"http://i/", "http://h:81/", "https://h:80/", "http:///", "http://", "http://u@h/", "http://h:x/",
-                             "http://h?a", "http://h\\a/", "http://[h]/"}) {
+  for (const char* target : {"http://i/", "http://h:81/", "https://h:80/", "http:///", "http://", "http://u@h/",
+                             "http://h:x/", "http://h?a", "http://h\\a/", "http://[h]/"}) {
     refuses("GET "s + target + " HTTP/1.1\r\nHost: h\r\n\r\n");
   }
   refuses("GET http://h/ HTTP/1.1\r\n\r\n");
@@ -244,8 +324,9 @@ TEST_CASE("keep-alive follows version and Connection") {
 }
 
 TEST_CASE("Connection names hop-by-hop fields, but never takes away what rouse relies on") {
-  const parsed one(get("X-Secret: 1\r\nConnection: x-secret, Host, X-Forwarded-For, content-length\r\nx-SECRET: 2\r\nX-Other: 3\r\n"
-                       "X-Forwarded-For: 1.2.3.4\r\nContent-Length: 5\r\n"));
+  const parsed one(
+      get("X-Secret: 1\r\nConnection: x-secret, Host, X-Forwarded-For, content-length\r\nx-SECRET: 2\r\nX-Other: 3\r\n"
+          "X-Forwarded-For: 1.2.3.4\r\nContent-Length: 5\r\n"));
   CHECK(one.head.fields[1].id == known::connection_listed);
   CHECK(one.head.fields[3].id == known::connection_listed);
   CHECK(one.head.fields[4].id == known::other);
@@ -263,11 +344,20 @@ TEST_CASE("Connection names hop-by-hop fields, but never takes away what rouse r
 }
 
 TEST_CASE("fields that rouse treats in its own way are told from all others") {
-  const parsed one(get("TE: trailers\r\nx_forwarded_for: 1\r\nX_Request_Id: 2\r\nX-Forwarded-Prefix: /\r\nX-Forwarded-: 1\r\n"
-                       "Forwarded: for=a\r\nHTTP2-Settings: x\r\nX-Real_IP: 1\r\nProxy-Authorization: y\r\nTraceState: a=b\r\n"));
-  const known ids[] = {known::host,      known::te,    known::connection_listed, known::connection_listed, known::x_forwarded_other,
-                       known::other,     known::forwarded, known::http2_settings,    known::other,
-                       known::proxy_authorization, known::tracestate};
+  const parsed one(
+      get("TE: trailers\r\nx_forwarded_for: 1\r\nX_Request_Id: 2\r\nX-Forwarded-Prefix: /\r\nX-Forwarded-: 1\r\n"
+          "Forwarded: for=a\r\nHTTP2-Settings: x\r\nX-Real_IP: 1\r\nProxy-Authorization: y\r\nTraceState: a=b\r\n"));
+  const known ids[] = {known::host,
+                       known::te,
+                       known::connection_listed,
+                       known::connection_listed,
+                       known::x_forwarded_other,
+                       known::other,
+                       known::forwarded,
+                       known::http2_settings,
+                       known::other,
+                       known::proxy_authorization,
+                       known::tracestate};
   REQUIRE(one.head.fields.size() == std::size(ids));
   for (std::size_t i = 0; i < std::size(ids); ++i) {
     INFO(i);
@@ -292,7 +382,8 @@ TEST_CASE("a WebSocket upgrade is the only one") {
   CHECK_FALSE(parsed(post(good)).head.upgrade_websocket);
   CHECK_FALSE(parsed(get("Upgrade: websocket\r\n")).head.upgrade_websocket);
   CHECK_FALSE(parsed(get("Connection: upgrade\r\n")).head.upgrade_websocket);
-  CHECK_FALSE(parsed(get("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\n")).head.upgrade_websocket);
+  CHECK_FALSE(parsed(get("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\n"))
+                  .head.upgrade_websocket);
   CHECK_FALSE(parsed(get("Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n")).head.upgrade_websocket);
   CHECK_FALSE(parsed(get(good + "Upgrade: h2c\r\n")).head.upgrade_websocket);
   CHECK_FALSE(parsed("GET / HTTP/1.0\r\nHost: h\r\n" + good + "\r\n").head.upgrade_websocket);

@@ -18,9 +18,15 @@ parser to(std::string method) {
   };
 }
 
-void accepts(std::string_view head) { expect_accepted(head, next, to("GET")); }
-void refuses(std::string_view head) { expect_refused(head, next, 502, to("GET")); }
-std::string ok(std::string_view lines) { return "HTTP/1.1 200 OK\r\n" + std::string(lines) + "\r\n"; }
+void accepts(std::string_view head) {
+  expect_accepted(head, next, to("GET"));
+}
+void refuses(std::string_view head) {
+  expect_refused(head, next, 502, to("GET"));
+}
+std::string ok(std::string_view lines) {
+  return "HTTP/1.1 200 OK\r\n" + std::string(lines) + "\r\n";
+}
 
 struct parsed {
   std::string text;  // `head` points into it
@@ -42,11 +48,33 @@ TEST_CASE("status-lines") {
   CHECK(one.head.status == 404);
   CHECK(one.head.reason == "Not Found");
   CHECK(one.head.version == 10);
-  for (const char* line : {"HTTP/1.1 200", "HTTP/1.1  200 OK", "HTTP/1.1 20 OK", "HTTP/1.1 2000 OK", "HTTP/1.1 099 OK",
-                           "HTTP/1.1 600 OK", "HTTP/1.1 abc OK", "HTTP/1.1 2x0 OK", "HTTP/1.1 -20 OK", "HTTP/1.1 200OK",
-                           "HTTP/1.1 200\tOK", "HTTP/1.1\t200 OK", "HTTP/1.2 200 OK", "HTTP/2.0 200 OK", "HTTP/2 200", "http/1.1 200 OK",
-                           "HTTP/1.10 200 OK", "ICY 200 OK", " HTTP/1.1 200 OK", "HTTP/1.1 200 O\x01K", "HTTP/1.1 200 O\x7fK",
-                           "HTTP/1.1 200 O\rK", "HTTP/1.1", "200 OK", "<html>", "HTTP/1.1 200 OK\r", ""}) {
+  for (const char* line : {"HTTP/1.1 200",
+                           "HTTP/1.1  200 OK",
+                           "HTTP/1.1 20 OK",
+                           "HTTP/1.1 2000 OK",
+                           "HTTP/1.1 099 OK",
+                           "HTTP/1.1 600 OK",
+                           "HTTP/1.1 abc OK",
+                           "HTTP/1.1 2x0 OK",
+                           "HTTP/1.1 -20 OK",
+                           "HTTP/1.1 200OK",
+                           "HTTP/1.1 200\tOK",
+                           "HTTP/1.1\t200 OK",
+                           "HTTP/1.2 200 OK",
+                           "HTTP/2.0 200 OK",
+                           "HTTP/2 200",
+                           "http/1.1 200 OK",
+                           "HTTP/1.10 200 OK",
+                           "ICY 200 OK",
+                           " HTTP/1.1 200 OK",
+                           "HTTP/1.1 200 O\x01K",
+                           "HTTP/1.1 200 O\x7fK",
+                           "HTTP/1.1 200 O\rK",
+                           "HTTP/1.1",
+                           "200 OK",
+                           "<html>",
+                           "HTTP/1.1 200 OK\r",
+                           ""}) {
     refuses(line + "\r\nA: b\r\n\r\n"s);
   }
   refuses("HTTP/1.1 200 O\0K\r\n\r\n"s);
@@ -55,8 +83,8 @@ TEST_CASE("status-lines") {
 }
 
 TEST_CASE("fields of responses are as strict as those of requests") {
-  for (const char* lines : {"A: b\n", "A: b\rc\r\n", "A: b\r\n c\r\n", " A: b\r\n", "A : b\r\n", ": b\r\n", "A\r\n", "A b: c\r\n",
-                            "A\x80: b\r\n", "A: b\x7f\r\n", "A: \x01\r\n", "Connection: a b\r\n"}) {
+  for (const char* lines : {"A: b\n", "A: b\rc\r\n", "A: b\r\n c\r\n", " A: b\r\n", "A : b\r\n", ": b\r\n", "A\r\n",
+                            "A b: c\r\n", "A\x80: b\r\n", "A: b\x7f\r\n", "A: \x01\r\n", "Connection: a b\r\n"}) {
     refuses(ok(lines));
   }
   for (const char* value : {"-1", "+1", "1,1", "1, 1", "", "a", "0x1", "99999999999999999999"}) {
@@ -78,7 +106,9 @@ TEST_CASE("fields of responses are as strict as those of requests") {
 }
 
 TEST_CASE("framing follows status, method and fields") {
-  const auto body = [](std::string_view text, std::string_view method = "GET") { return parsed(text, method).head.body; };
+  const auto body = [](std::string_view text, std::string_view method = "GET") {
+    return parsed(text, method).head.body;
+  };
   const std::string length = "Content-Length: 5\r\n\r\n";
   const std::string chunked = "Transfer-Encoding: Chunked\r\n\r\n";
   CHECK(body("HTTP/1.1 200 OK\r\n" + length) == framing::length);
@@ -103,7 +133,9 @@ TEST_CASE("framing follows status, method and fields") {
 }
 
 TEST_CASE("whether the connection can be used again") {
-  const auto kept = [](std::string_view text, std::string_view method = "GET") { return parsed(text, method).head.keep_alive; };
+  const auto kept = [](std::string_view text, std::string_view method = "GET") {
+    return parsed(text, method).head.keep_alive;
+  };
   const std::string length = "Content-Length: 5\r\n";
   CHECK(kept(ok(length)));
   CHECK_FALSE(kept(ok(length + "Connection: close\r\n")));
