@@ -60,7 +60,8 @@ std::string json_line(const access_entry& entry) {
   append_member(line, "method", entry.method);
   append_member(line, "host", entry.host);
   append_member(line, "target", entry.target);
-  fmt::format_to(std::back_inserter(line), R"(,"version":"{}","status":{},"bytes_in":{},"bytes_out":{},"duration_ms":{:.3f})",
+  fmt::format_to(std::back_inserter(line),
+                 R"(,"version":"{}","status":{},"bytes_in":{},"bytes_out":{},"duration_ms":{:.3f})",
                  entry.version == 10 ? "1.0" : "1.1", entry.status, entry.bytes_in, entry.bytes_out, entry.duration_ms);
   fmt::format_to(std::back_inserter(line), R"(,"park_ms":{:.3f},"cold":{})", entry.park_ms, entry.cold);
   append_member(line, "function", entry.function);

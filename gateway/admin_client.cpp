@@ -1,7 +1,9 @@
 #include "gateway/admin_client.hpp"
 
+#include <charconv>
 #include <chrono>
 #include <cstddef>
+#include <system_error>
 #include <utility>
 
 #include <boost/asio/connect.hpp>
@@ -61,7 +63,8 @@ class exchange {
     parser_.body_limit(boost::none);
     error_code error;
     stream_.expires_after(patience);
-    http::async_read_header(stream_, buffer_, parser_, [&error](const error_code& result, std::size_t) { error = result; });
+    http::async_read_header(stream_, buffer_, parser_,
+                            [&error](const error_code& result, std::size_t) { error = result; });
     run();
     if (error) fail("gave no answer that is HTTP", error);
     return parser_.get().result_int();
@@ -79,7 +82,8 @@ class exchange {
         stream_.expires_after(patience);
       }
       // A piece as soon as it is there, not when the space is full.
-      http::async_read_some(stream_, buffer_, parser_, [&error](const error_code& result, std::size_t) { error = result; });
+      http::async_read_some(stream_, buffer_, parser_,
+                            [&error](const error_code& result, std::size_t) { error = result; });
       run();
       if (error == http::error::need_buffer) error = {};
       const std::size_t got = sizeof space - parser_.get().body().size;
@@ -109,7 +113,13 @@ class exchange {
   http::response_parser<http::buffer_body> parser_;
 };
 
-admin_reply get(const admin_address& at, const std::string& target, const std::function<void(std::string_view)>& stream) {
+bool parse_port(std::string_view text, std::uint16_t& port) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  return error == std::errc() && end == text.data() + text.size() && port != 0;
+}
+
+admin_reply get(const admin_address& at, const std::string& target,
+                const std::function<void(std::string_view)>& stream) {
   exchange one(at);
   one.connect();
   one.send(target);
@@ -143,15 +153,17 @@ admin_address find_admin(const std::string& option, const config::environment& e
   admin_address at;
   at.host = parsed->host_address();
   if (at.host.empty()) throw refuse("the host is missing");
-  if (parsed->has_port() && parsed->port_number() == 0) throw refuse("the port must be a number from 1 to 65535");
-  at.port = parsed->has_port() ? parsed->port_number() : 80;
+  if (parsed->has_port() && !parse_port(parsed->port(), at.port))
+    throw refuse("the port must be a number from 1 to 65535");
   at.authority = std::string(parsed->encoded_host_and_port());
   at.token = get_env("ROUSE_ADMIN_TOKEN");
   if (at.token.find_first_of("\r\n") != std::string::npos) throw refuse("ROUSE_ADMIN_TOKEN holds a line break");
   return at;
 }
 
-admin_reply admin_get(const admin_address& at, const std::string& target) { return get(at, target, {}); }
+admin_reply admin_get(const admin_address& at, const std::string& target) {
+  return get(at, target, {});
+}
 
 admin_reply admin_stream(const admin_address& at, const std::string& target,
                          const std::function<void(std::string_view)>& piece) {

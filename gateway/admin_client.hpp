@@ -28,7 +28,8 @@ class admin_unreachable : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// `option` (--admin), else ROUSE_ADMIN, else http://127.0.0.1:9080; the token from ROUSE_ADMIN_TOKEN. Throws bad_admin_url.
+/// `option` (--admin), else ROUSE_ADMIN, else http://127.0.0.1:9080; the token from ROUSE_ADMIN_TOKEN. Throws
+/// bad_admin_url.
 [[nodiscard]] admin_address find_admin(const std::string& option, const config::environment& env);
 
 struct admin_reply {
@@ -39,8 +40,8 @@ struct admin_reply {
 /// GET of `target`; connecting and each silence may last 10 s. Throws admin_unreachable.
 [[nodiscard]] admin_reply admin_get(const admin_address& at, const std::string& target);
 
-/// GET of `target` as a stream: `piece` gets a 200's body as it comes, for as long as it comes; any other answer is returned
-/// whole. Throws admin_unreachable, also when the stream breaks.
+/// GET of `target` as a stream: `piece` gets a 200's body as it comes, for as long as it comes; any other answer is
+/// returned whole. Throws admin_unreachable, also when the stream breaks.
 [[nodiscard]] admin_reply admin_stream(const admin_address& at, const std::string& target,
                                        const std::function<void(std::string_view)>& piece);
 

@@ -55,11 +55,13 @@ std::string rough(std::int64_t ms) {
 /// RFC 3339 as the daemon writes it; nothing when it is something else.
 std::optional<std::chrono::sys_seconds> parse_time(const std::string& text) {
   int year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0;
-  if (std::sscanf(text.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d", &year, &month, &day, &hour, &minute, &second) != 6) return {};
+  if (std::sscanf(text.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d", &year, &month, &day, &hour, &minute, &second) != 6)
+    return {};
   const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month)),
                                          std::chrono::day(static_cast<unsigned>(day))};
   if (!date.ok()) return {};
-  return std::chrono::sys_days(date) + std::chrono::hours(hour) + std::chrono::minutes(minute) + std::chrono::seconds(second);
+  return std::chrono::sys_days(date) + std::chrono::hours(hour) + std::chrono::minutes(minute) +
+         std::chrono::seconds(second);
 }
 
 std::string ago(const json& at) {
@@ -90,8 +92,14 @@ void add_function(table& to, const json& function) {
 }
 
 table functions_table() {
-  return table({{"FUNCTION"}, {"REVISION"}, {"READY", true}, {"STARTING", true}, {"PARKED", true}, {"IN FLIGHT", true},
-                {"DESIRED", true}, {"LAST DECISION"}});
+  return table({{"FUNCTION"},
+                {"REVISION"},
+                {"READY", true},
+                {"STARTING", true},
+                {"PARKED", true},
+                {"IN FLIGHT", true},
+                {"DESIRED", true},
+                {"LAST DECISION"}});
 }
 
 void print_details(const json& function, cli_io& io) {
@@ -138,12 +146,14 @@ int refused(const admin_reply& reply, const std::string& function, cli_io& io) {
   const bool known = problem.is_object() && problem.contains("detail") && problem["detail"].is_string();
   const auto type = known && problem.contains("type") ? problem["type"] : json();
   if (reply.status == 401) {
-    return report(io, "the daemon wants a token: set ROUSE_ADMIN_TOKEN to server.admin_token of its configuration", exit_failed);
+    return report(io, "the daemon wants a token: set ROUSE_ADMIN_TOKEN to server.admin_token of its configuration",
+                  exit_failed);
   }
   if (type == "no-function") {
     return report(io, "the daemon has no function `" + function + "`; `rouse status` lists those it has", exit_failed);
   }
-  const auto detail = known ? problem["detail"].get<std::string>() : "nothing that this program understands; is it rouse?";
+  const auto detail =
+      known ? problem["detail"].get<std::string>() : "nothing that this program understands; is it rouse?";
   return report(io, fmt::format("the daemon answered {}: {}", reply.status, detail), exit_failed);
 }
 
@@ -157,7 +167,8 @@ int with_daemon(const client_options& client, cli_io& io, Command command) {
   } catch (const admin_unreachable& error) {
     return report(io, error.what(), exit_failed);
   } catch (const json::exception& error) {
-    return report(io, fmt::format("the answer cannot be understood ({}); is it rouse, and of this version?", error.what()),
+    return report(io,
+                  fmt::format("the answer cannot be understood ({}); is it rouse, and of this version?", error.what()),
                   exit_failed);
   }
 }
@@ -169,7 +180,8 @@ bool is_label(const std::string& name) {
 }
 
 int bad_name(const std::string& name, cli_io& io) {
-  return report(io, "`" + name + "` cannot be a function's name: those are lower-case letters, digits and hyphens", exit_usage);
+  return report(io, "`" + name + "` cannot be a function's name: those are lower-case letters, digits and hyphens",
+                exit_usage);
 }
 
 /// Cuts a stream of newline-delimited JSON into lines for people.

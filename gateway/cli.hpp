@@ -1,6 +1,6 @@
 #pragma once
-// The command line: what `rouse` says and does apart from being the daemon. The commands work on streams and an environment
-// that are given to them, so that tests run them in-process. Main thread only.
+// The command line: what `rouse` says and does apart from being the daemon. The commands work on streams and an
+// environment that are given to them, so that tests run them in-process. Main thread only.
 
 #include <functional>
 #include <iosfwd>
@@ -41,8 +41,8 @@ int status_command(const client_options& client, const std::string& function, bo
 int logs_command(const client_options& client, const std::string& function, bool follow, cli_io& io);
 int version_command(cli_io& io);
 
-/// Parses the command line (without the program's name) and runs the command. `serve` is injected because the daemon is the
-/// one thing here that a test does not want.
+/// Parses the command line (without the program's name) and runs the command. `serve` is injected because the daemon is
+/// the one thing here that a test does not want.
 int run_command_line(const std::vector<std::string>& arguments, cli_io& io,
                      const std::function<int(config::snapshot, const serve_options&)>& serve);
 

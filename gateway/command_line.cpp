@@ -47,7 +47,8 @@ void add_serve(CLI::App& app, given& to) {
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
       ->type_name("debug|info|warn|error")
       ->capture_default_str();
-  command.add_flag("--quickstart", to.serve.print_quickstart, "Print a curl line for each function once it can be called");
+  command.add_flag("--quickstart", to.serve.print_quickstart,
+                   "Print a curl line for each function once it can be called");
   command.footer("Example:\n  rouse serve -c rouse.yaml\n  curl http://127.0.0.1:8080/function/hello");
 }
 
@@ -58,7 +59,8 @@ void add_check(CLI::App& app, given& to) {
 }
 
 void add_status(CLI::App& app, given& to) {
-  auto& command = *app.add_subcommand("status", "Functions, instances, parked, in flight, last scale decisions and why");
+  auto& command =
+      *app.add_subcommand("status", "Functions, instances, parked, in flight, last scale decisions and why");
   command.add_option("FUNCTION", to.function, "Only this one, with its instances and decisions")->type_name("");
   command.add_flag("--json", to.json, "For programs: what the admin interface answers");
   add_admin(command, to);
@@ -90,7 +92,8 @@ int explain(const CLI::App& app, const CLI::ParseError& error, cli_io& io) {
 int run_command_line(const std::vector<std::string>& arguments, cli_io& io,
                      const std::function<int(config::snapshot, const serve_options&)>& serve) {
   given to;
-  CLI::App app("Runs functions behind HTTP: from zero when they are called, and back to zero when they are not.", "rouse");
+  CLI::App app("Runs functions behind HTTP: from zero when they are called, and back to zero when they are not.",
+               "rouse");
   app.require_subcommand(0, 1);
   bool show_version = false;
   app.add_flag("--version", show_version, "Print the version");

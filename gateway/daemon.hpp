@@ -14,8 +14,8 @@ struct serve_options {
   std::string log_level = "info";  ///< debug, info, warn or error
 };
 
-/// Runs the daemon until it has drained. Returns the exit code. Logs and prints its own errors. Called from main before any
-/// thread exists.
+/// Runs the daemon until it has drained. Returns the exit code. Logs and prints its own errors. Called from main before
+/// any thread exists.
 int serve(config::snapshot snapshot, const serve_options& options);
 
 }  // namespace rouse::gateway

@@ -107,7 +107,7 @@ bool session::match(answer& why) {
   return false;
 }
 
-/// Checks what can be refused before a slot is wanted.
+/// Checks what can be refused whatever the function.
 bool session::admit(answer& why) {
   const auto limit = worker_.shared().snapshot.server.limits.body_bytes;
   if (limit > 0 && head_.body == http::framing::length && head_.content_length > limit) {
@@ -122,8 +122,8 @@ bool session::admit(answer& why) {
 awaitable<bool> session::exchange() {
   begin_exchange();
   answer why;
-  bool admitted = match(why);
-  if (admitted) admitted = admit(why);
+  bool admitted = admit(why);
+  if (admitted) admitted = match(why);
   if (!admitted) {
     if (!counters_) worker_.stats().unmatched.add();
     const auto status = why.status;

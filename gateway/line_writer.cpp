@@ -17,8 +17,8 @@ bool is_regular(int descriptor) {
   return ::fstat(descriptor, &what) == 0 && S_ISREG(what.st_mode);
 }
 
-/// A pipe that poll() calls writable takes PIPE_BUF bytes without waiting; cut at a line end, so that another writer of the
-/// same pipe cannot come between the halves of a line that fits.
+/// A pipe that poll() calls writable takes PIPE_BUF bytes without waiting; cut at a line end, so that another writer of
+/// the same pipe cannot come between the halves of a line that fits.
 std::string_view next_piece(std::string_view text) {
   if (text.size() <= PIPE_BUF) return text;
   const auto end = text.substr(0, PIPE_BUF).rfind('\n');
@@ -29,8 +29,8 @@ std::string_view next_piece(std::string_view text) {
 
 line_writer::line_writer(int descriptor, notice on_dropped, std::size_t bound)
     : descriptor_(descriptor), is_file_(is_regular(descriptor)), on_dropped_(std::move(on_dropped)), bound_(bound) {
-  // A thread inherits the mask of its maker: with everything blocked, no signal handler runs here, and a reader that went
-  // away shows as EPIPE.
+  // A thread inherits the mask of its maker: with everything blocked, no signal handler runs here, and a reader that
+  // went away shows as EPIPE.
   sigset_t all, before;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);

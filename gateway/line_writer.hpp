@@ -1,7 +1,7 @@
 #pragma once
-// Writes whole lines to a descriptor from a thread of its own, so that nobody who logs ever waits for a slow reader of stderr
-// or stdout. Bounded: what does not fit is dropped and counted, newest first, and said once there is room again. Lines that
-// gather while a write is in progress leave together, so that a busy access log costs few system calls.
+// Writes whole lines to a descriptor from a thread of its own, so that nobody who logs ever waits for a slow reader of
+// stderr or stdout. Bounded: what does not fit is dropped and counted, newest first, and said once there is room again.
+// Lines that gather while a write is in progress leave together, so that a busy access log costs few system calls.
 
 #include <chrono>
 #include <condition_variable>
@@ -21,12 +21,12 @@ class line_writer {
   /// How long the destructor waits for a reader that does not read.
   static constexpr std::chrono::milliseconds patience{1000};
 
-  /// Called on the writer's thread after `dropped` lines (since the last call) did not fit; returns the line to write in
-  /// their place, with its line end, or nothing.
+  /// Called on the writer's thread after `dropped` lines (since the last call) did not fit; returns the line to write
+  /// in their place, with its line end, or nothing.
   using notice = std::function<std::string(std::uint64_t dropped)>;
 
-  /// Starts the thread, with all signals blocked in it. Borrows `descriptor`, which may be a file, pipe, socket or terminal,
-  /// blocking or not.
+  /// Starts the thread, with all signals blocked in it. Borrows `descriptor`, which may be a file, pipe, socket or
+  /// terminal, blocking or not.
   explicit line_writer(int descriptor, notice on_dropped = {}, std::size_t bound = default_bound);
   /// Writes what is held, for at most `patience`, and joins.
   ~line_writer();

@@ -71,6 +71,8 @@ void listener::start() {
 void listener::close() {
   on_.post([this] {
     error_code ignored;
+    // Whoever is in the kernel's queue has been told that the connection stands: closing now would reset it.
+    while (acceptor_.is_open() && accept_one() == accepted::yes) continue;
     acceptor_.close(ignored);
     pause_.cancel();
   });
@@ -99,31 +101,38 @@ bool listener::too_many() const {
   return open >= limit;
 }
 
+listener::accepted listener::accept_one() {
+  sockaddr_storage peer{};
+  socklen_t size = sizeof peer;
+  const int fd = ::accept4(acceptor_.native_handle(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd < 0) {
+    if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) return accepted::yes;
+    return errno == EAGAIN || errno == EWOULDBLOCK ? accepted::none : accepted::failed;
+  }
+  tcp::endpoint from;
+  from.resize(size);
+  std::memcpy(from.data(), &peer, size);
+  if (too_many()) {
+    [[maybe_unused]] const auto sent = ::send(fd, too_many_reply, sizeof too_many_reply - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ::close(fd);
+  } else {
+    least_loaded().adopt(fd, from);
+  }
+  return accepted::yes;
+}
+
 void listener::accept_some() {
   for (int i = 0; i < accepts_per_turn; ++i) {
-    sockaddr_storage peer{};
-    socklen_t size = sizeof peer;
-    const int fd = ::accept4(acceptor_.native_handle(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-      tcp::endpoint from;
-      from.resize(size);
-      std::memcpy(from.data(), &peer, size);
-      if (too_many()) {
-        [[maybe_unused]] const auto sent = ::send(fd, too_many_reply, sizeof too_many_reply - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-        ::close(fd);
-      } else {
-        least_loaded().adopt(fd, from);
-      }
-      continue;
-    }
-    if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
-    if (errno == EAGAIN || errno == EWOULDBLOCK) break;
+    const auto outcome = accept_one();
+    if (outcome == accepted::yes) continue;
+    if (outcome == accepted::none) break;
     // Out of descriptors or memory: callers wait in the kernel's queue meanwhile.
+    const int error = errno;
     const auto now = steady::now();
     if (now - complained_ > between_complaints) {
       complained_ = now;
       site_.log.error("cannot accept connections: {}; raise the limit of open files (ulimit -n) or set server.limits.connections",
-                      std::strerror(errno));
+                      std::strerror(error));
     }
     pause_.expires_after(pause_when_full);
     pause_.async_wait([this](const error_code& ec) {

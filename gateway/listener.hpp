@@ -27,6 +27,8 @@ class listener {
 
  private:
   void wait();
+  enum class accepted : std::uint8_t { yes, none, failed };
+  accepted accept_one();
   void accept_some();
   [[nodiscard]] bool too_many() const;
   [[nodiscard]] worker& least_loaded() const;

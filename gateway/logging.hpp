@@ -1,7 +1,7 @@
 #pragma once
-// The daemon's log: one spdlog logger, made explicitly, never registered as a default. Lines are formatted where they are
-// logged and written by a thread of their own (line_writer.hpp), so that no worker waits for stderr. Made by the daemon after
-// the keeper was forked (it starts a thread), destroyed last.
+// The daemon's log: one spdlog logger, made explicitly, never registered as a default. Lines are formatted where they
+// are logged and written by a thread of their own (line_writer.hpp), so that no worker waits for stderr. Made by the
+// daemon after the keeper was forked (it starts a thread), destroyed last.
 
 #include <unistd.h>
 
@@ -16,9 +16,9 @@
 namespace rouse::gateway {
 
 struct log_options {
-  bool json = false;               ///< one JSON object per line with ts, level and msg; else text for people
-  bool colour = false;             ///< only for text
-  std::string level = "info";      ///< debug, info, warn or error
+  bool json = false;           ///< one JSON object per line with ts, level and msg; else text for people
+  bool colour = false;         ///< only for text
+  std::string level = "info";  ///< debug, info, warn or error
   int descriptor = STDERR_FILENO;
 };
 

@@ -148,7 +148,7 @@ awaitable<void> session::upload() {
     pump_->commit(size);
   }
   std::size_t want = small_piece;
-  while (!body_complete_) {
+  while (!body_complete_ && !upload_stop_) {
     std::size_t most = want;
     if (head_.body == http::framing::length) most = static_cast<std::size_t>(std::min<std::uint64_t>(most, body_left_));
     reading_body_ = true;
@@ -164,7 +164,7 @@ awaitable<void> session::upload() {
     const bool goes_on = co_await upload_piece();
     if (!goes_on) co_return;
   }
-  request_is_sent();
+  if (body_complete_) request_is_sent();
 }
 
 /// Sends what the pump has. False when the upload is over before its end.

@@ -72,10 +72,12 @@ awaitable<void> session::run() {
         if (parsed.what != http::parse_result::kind::need_more) break;
         if (phase_ == phase::idle) enter(phase::head, limits.header_timeout, steady::now());
       } else if (worker_.draining()) {
-        co_return;
+        if (!read_what_is_here()) co_return;
+        continue;
       }
       const auto [ec, n] = co_await socket_.async_read_some(in_.prepare(read_size_), as_result);
       if (ec) {
+        if (phase_ == phase::idle && interrupted_ == interruption::daemon_ends && read_what_is_here()) continue;
         if (phase_ == phase::head && interrupted_ != interruption::none) {
           head_.clear();
           answer why;
@@ -114,9 +116,21 @@ awaitable<void> session::run() {
   if (unread_) co_await close_politely();
 }
 
+/// A last look while draining: a request that has arrived is still served. False when there is none.
+bool session::read_what_is_here() {
+  if (worker_.closing()) return false;
+  error_code ec;
+  const auto n = socket_.read_some(in_.prepare(read_size_), ec);
+  if (ec) return false;
+  in_.commit(n);
+  interrupted_ = interruption::none;
+  return true;
+}
+
 void session::consume_request() {
   if (!pump_) {
     in_.consume(head_bytes_ + first_consumed_);
+    if (in_.size() == 0 && in_.capacity() > 2 * largest_read) in_.shrink_to_fit();
     return;
   }
   // What the upload read beyond its body is the beginning of the next request.

@@ -73,6 +73,7 @@ class session final : public sweep_entry, public fd_watch::client, public sessio
   void enter(phase next, std::chrono::milliseconds allowed, steady::time_point now);  ///< 0: no deadline
   [[nodiscard]] bool keeps_connection() const noexcept;
   void consume_request();
+  bool read_what_is_here();
 
   // exchange.cpp
   awaitable<bool> exchange();

@@ -31,22 +31,21 @@ void table::print(std::ostream& out, bool colour) const {
     for (const auto& row : rows_) width = std::max(width, width_of(row.cells[i]));
     widths.push_back(width);
   }
-  const auto print_cell = [&](std::size_t i, std::string_view text) {
+  const auto print_cell = [&](std::size_t i, std::string_view text, std::string_view colour_on) {
     const std::string padding(widths[i] - width_of(text), ' ');
     const bool last = i + 1 == columns_.size();
     if (i) out << "  ";
-    out << (columns_[i].number ? padding : "") << text << (columns_[i].number || last ? "" : padding);
+    if (columns_[i].number) out << padding;
+    out << colour_on << text << (colour_on.empty() ? "" : "\x1b[0m");
+    if (!columns_[i].number && !last) out << padding;
   };
 
-  if (colour) out << "\x1b[1m";
-  for (std::size_t i = 0; i < columns_.size(); ++i) print_cell(i, columns_[i].title);
-  out << (colour ? "\x1b[0m\n" : "\n");
+  for (std::size_t i = 0; i < columns_.size(); ++i) print_cell(i, columns_[i].title, colour ? "\x1b[1m" : "");
+  out << '\n';
   for (const auto& row : rows_) {
     for (std::size_t i = 0; i < columns_.size(); ++i) {
       const bool red = colour && row.with == tone::bad && i + 1 == columns_.size();
-      if (red) out << "\x1b[31m";
-      print_cell(i, row.cells[i]);
-      if (red) out << "\x1b[0m";
+      print_cell(i, row.cells[i], red ? "\x1b[31m" : "");
     }
     out << '\n';
   }

@@ -19,8 +19,8 @@ class table {
   explicit table(std::vector<column> columns);
   /// As many cells as columns; each one line, without control characters.
   void add(std::vector<std::string> cells, tone with = tone::plain);
-  /// Header and rows, two spaces between columns, no spaces at line ends. With colour the header is bold, a bad row's last
-  /// cell red.
+  /// Header and rows, two spaces between columns, no spaces at line ends. With colour the header is bold, a bad row's
+  /// last cell red.
   void print(std::ostream& out, bool colour) const;
 
  private:

@@ -2,6 +2,8 @@
 
 namespace rouse::gateway {
 
-const char* version() noexcept { return ROUSE_VERSION; }
+const char* version() noexcept {
+  return ROUSE_VERSION;
+}
 
 }  // namespace rouse::gateway

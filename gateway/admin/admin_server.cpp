@@ -144,9 +144,13 @@ admin_server::admin_server(asio::io_context& context, config::listen_address add
 
 admin_server::~admin_server() = default;
 
-void admin_server::start() { core_->listen(); }
+void admin_server::start() {
+  core_->listen();
+}
 
-const tcp::endpoint& admin_server::where() const noexcept { return core_->where(); }
+const tcp::endpoint& admin_server::where() const noexcept {
+  return core_->where();
+}
 
 void admin_server::stop() {
   asio::post(core_->context(), [core = core_] { core->stop(); });

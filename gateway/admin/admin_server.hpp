@@ -1,7 +1,7 @@
 #pragma once
-// The admin interface: health, metrics, status and logs over HTTP, on a listener and a thread of its own. It only reads. What
-// belongs to the control thread is copied there by a posted call and turned into text here, so that no cold start waits for
-// a scrape. README.md in this folder says who may call what.
+// The admin interface: health, metrics, status and logs over HTTP, on a listener and a thread of its own. It only
+// reads. What belongs to the control thread is copied there by a posted call and turned into text here, so that no cold
+// start waits for a scrape. README.md in this folder says who may call what.
 
 #include <cstdint>
 #include <functional>
@@ -9,9 +9,9 @@
 #include <string_view>
 #include <vector>
 
+#include <spdlog/logger.h>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <spdlog/logger.h>
 
 #include "activator/activator.hpp"
 #include "activator/output_ring.hpp"
@@ -23,12 +23,12 @@ namespace rouse::gateway {
 /// Where the server's answers come from. Everything is borrowed and outlives the server.
 struct admin_sources {
   const config::snapshot& snapshot;
-  std::function<std::vector<activator::function_status>()> status;     ///< control thread
+  std::function<std::vector<activator::function_status>()> status;  ///< control thread
   /// What a function's instances wrote; nullptr when there is no such function. Any thread.
   std::function<const activator::output_ring*(std::string_view function)> output;
-  boost::asio::io_context& control;                                    ///< where `status` is called
+  boost::asio::io_context& control;  ///< where `status` is called
   std::vector<const worker_stats*> workers;
-  std::function<bool()> ready;                                         ///< for /readyz; any thread
+  std::function<bool()> ready;  ///< for /readyz; any thread
   spdlog::logger& log;
   /// One word for /readyz while not ready ("starting", "draining"); "not-ready" when unset. Any thread.
   std::function<std::string_view()> not_ready_reason = {};
@@ -36,8 +36,8 @@ struct admin_sources {
 
 /// Limits, all small: this is for operators, probes and scrapers.
 struct admin_limits {
-  static constexpr std::size_t connections = 64;     ///< above: the longest idle one is closed; else 503
-  static constexpr std::size_t followers = 32;       ///< callers of logs?follow=true, so that they cannot take all of those
+  static constexpr std::size_t connections = 64;  ///< above: the longest idle one is closed; else 503
+  static constexpr std::size_t followers = 32;  ///< callers of logs?follow=true, so that they cannot take all of those
   static constexpr std::size_t header_bytes = 16 * 1024;
 };
 
@@ -49,14 +49,14 @@ class admin_server {
   admin_server(const admin_server&) = delete;
   admin_server& operator=(const admin_server&) = delete;
 
-  /// Listens. Called once, before the context runs or on its thread. Throws std::runtime_error with a sentence for people
-  /// when it cannot, and std::invalid_argument for a listener beyond loopback without a token.
+  /// Listens. Called once, before the context runs or on its thread. Throws std::runtime_error with a sentence for
+  /// people when it cannot, and std::invalid_argument for a listener beyond loopback without a token.
   void start();
   /// Where it listens. Fixed from start() on; any thread.
   [[nodiscard]] const boost::asio::ip::tcp::endpoint& where() const noexcept;
   [[nodiscard]] std::uint16_t port() const noexcept { return where().port(); }
-  /// Stops listening, ends idle connections at once, others after the answer in progress, all within a second; the context
-  /// then has nothing left to do. Any thread; harmless when called again.
+  /// Stops listening, ends idle connections at once, others after the answer in progress, all within a second; the
+  /// context then has nothing left to do. Any thread; harmless when called again.
   void stop();
 
  private:

@@ -8,9 +8,9 @@
 #include <tuple>
 #include <utility>
 
+#include <fmt/format.h>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/write.hpp>
-#include <fmt/format.h>
 
 #include "gateway/admin/metrics.hpp"
 #include "gateway/admin/status_json.hpp"
@@ -44,7 +44,10 @@ class follower {
 }  // namespace
 
 admin_connection::admin_connection(admin_shared& shared, tcp_socket socket)
-    : shared_(shared), socket_(std::move(socket)), poll_(socket_.get_executor()), deadline_(steady::now() + head_time) {}
+    : shared_(shared),
+      socket_(std::move(socket)),
+      poll_(socket_.get_executor()),
+      deadline_(steady::now() + head_time) {}
 
 void admin_connection::close() {
   closed_ = true;
@@ -118,16 +121,25 @@ awaitable<bool> admin_connection::answer() {
     case endpoint::functions:
     case endpoint::function:
     case endpoint::instances:
-    case endpoint::metrics: co_return co_await answer_status(target);
-    case endpoint::logs: co_return co_await answer_logs(target.query);
-    case endpoint::healthz: reply_.body = "ok\n"; break;
-    case endpoint::readyz: answer_ready(); break;
-    case endpoint::root: reply_.body = root_text(); break;
+    case endpoint::metrics:
+      co_return co_await answer_status(target);
+    case endpoint::logs:
+      co_return co_await answer_logs(target.query);
+    case endpoint::healthz:
+      reply_.body = "ok\n";
+      break;
+    case endpoint::readyz:
+      answer_ready();
+      break;
+    case endpoint::root:
+      reply_.body = root_text();
+      break;
     case endpoint::openapi:
       reply_.body = openapi_json();
       reply_.type = json_type;
       break;
-    case endpoint::none: break;  // check_caller has answered
+    case endpoint::none:
+      break;  // check_caller has answered
   }
   co_return co_await send_reply();
 }
@@ -298,8 +310,8 @@ awaitable<bool> admin_connection::write(std::string_view text) {
   co_return !error && size == text.size();
 }
 
-/// The end of our side first; what the caller still sends is read for a moment, or the kernel would reset the connection and
-/// with it an answer that was not read yet.
+/// The end of our side first; what the caller still sends is read for a moment, or the kernel would reset the
+/// connection and with it an answer that was not read yet.
 awaitable<void> admin_connection::close_politely() {
   error_code error;
   socket_.shutdown(tcp_socket::shutdown_send, error);

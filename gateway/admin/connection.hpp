@@ -1,6 +1,6 @@
 #pragma once
-// One caller's connection to the admin interface: reads a request, answers it, and again. Owned by the coroutine that runs it;
-// admin thread only. Its deadline is watched by the server.
+// One caller's connection to the admin interface: reads a request, answers it, and again. Owned by the coroutine that
+// runs it; admin thread only. Its deadline is watched by the server.
 
 #include <cstddef>
 #include <memory>
@@ -23,7 +23,7 @@ namespace rouse::gateway {
 struct admin_shared {
   admin_shared(asio::io_context& context, admin_sources from);
   admin_sources sources;
-  std::unique_ptr<guard> rules;   ///< set once the port is known, before the first connection
+  std::unique_ptr<guard> rules;  ///< set once the port is known, before the first connection
   status_fetch status;
   std::size_t followers = 0;
   bool stopping = false;
@@ -51,7 +51,7 @@ class admin_connection final
     unsigned status = 200;
     std::string_view type = "text/plain; charset=utf-8";
     std::string body;
-    std::string fields;          ///< more header lines, each with CRLF
+    std::string fields;  ///< more header lines, each with CRLF
   };
 
   awaitable<bool> read_head();
@@ -75,12 +75,12 @@ class admin_connection final
   timer poll_;
   steady::time_point deadline_;
   bool idle_ = true;
-  bool served_ = false;          ///< one request at least
+  bool served_ = false;  ///< one request at least
   bool closed_ = false;
-  bool last_ = false;            ///< close after this answer
-  std::string in_;               ///< the head in progress and what followed it
+  bool last_ = false;  ///< close after this answer
+  std::string in_;     ///< the head in progress and what followed it
   std::size_t head_bytes_ = 0;
-  http::request_head head_;      ///< views into in_
+  http::request_head head_;  ///< views into in_
   reply reply_;
 };
 

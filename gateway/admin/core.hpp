@@ -1,6 +1,6 @@
 #pragma once
-// The inside of the admin server, shared by its listener and its connections. Owned by the server and by the coroutines that
-// still run; admin thread only.
+// The inside of the admin server, shared by its listener and its connections. Owned by the server and by the coroutines
+// that still run; admin thread only.
 
 #include <cstddef>
 #include <cstdint>

@@ -1,5 +1,6 @@
 #pragma once
-// What the admin interface has, apart from any socket: its paths, the query of `logs`, its own description. Pure; any thread.
+// What the admin interface has, apart from any socket: its paths, the query of `logs`, its own description. Pure; any
+// thread.
 
 #include <cstddef>
 #include <cstdint>
@@ -10,7 +11,16 @@
 namespace rouse::gateway {
 
 enum class endpoint : std::uint8_t {
-  none, root, healthz, readyz, metrics, openapi, functions, function, instances, logs
+  none,
+  root,
+  healthz,
+  readyz,
+  metrics,
+  openapi,
+  functions,
+  function,
+  instances,
+  logs
 };
 
 /// A request's target, taken apart. Views into it.

@@ -1,8 +1,9 @@
 #pragma once
 // Who may talk to the admin interface. Pure; made once the listener's port is known.
 //
-// On loopback the Host field must name the listener itself, so that a web page whose name was made to point to 127.0.0.1 (DNS
-// rebinding) gets nothing. Beyond loopback names cannot be known, and the token is what counts: a listener there needs one.
+// On loopback the Host field must name the listener itself, so that a web page whose name was made to point to
+// 127.0.0.1 (DNS rebinding) gets nothing. Beyond loopback names cannot be known, and the token is what counts: a
+// listener there needs one.
 
 #include <cstdint>
 #include <string>
@@ -24,8 +25,8 @@ class guard {
   /// Throws std::invalid_argument for a listener beyond loopback without a token, or an address that is not numeric.
   guard(const config::listen_address& listener, std::uint16_t port, std::string token);
 
-  /// `Host` is the listener's address or, on loopback, `localhost`; without a port or with the listener's. Beyond loopback
-  /// every Host is allowed.
+  /// `Host` is the listener's address or, on loopback, `localhost`; without a port or with the listener's. Beyond
+  /// loopback every Host is allowed.
   [[nodiscard]] bool host_allowed(std::string_view host) const;
 
   enum class token_verdict : std::uint8_t { allowed, missing, wrong };
@@ -36,7 +37,7 @@ class guard {
   [[nodiscard]] const std::string& authority() const noexcept { return authority_; }
 
  private:
-  std::string host_;       ///< as in a URL: an IPv6 address in brackets, in its canonical form
+  std::string host_;  ///< as in a URL: an IPv6 address in brackets, in its canonical form
   std::string authority_;
   std::uint16_t port_;
   std::string token_;

@@ -98,8 +98,8 @@ struct families {
   family request_duration{"rouse_request_duration_seconds",
                           "From the head of the request read until the exchange was closed, time parked included.",
                           MetricType::Histogram};
-  family park_duration{"rouse_park_duration_seconds", "Time that requests waited for a slot; only of those that waited.",
-                       MetricType::Histogram};
+  family park_duration{"rouse_park_duration_seconds",
+                       "Time that requests waited for a slot; only of those that waited.", MetricType::Histogram};
   family cold_start_duration{"rouse_cold_start_duration_seconds",
                              "From the decision to start an instance until it was ready.", MetricType::Histogram};
   family in_flight{"rouse_requests_in_flight", "Requests that hold a slot now.", MetricType::Gauge};
@@ -111,7 +111,8 @@ struct families {
   family start_failures{"rouse_start_failures_total", "Instances that could not be started, by reason.",
                         MetricType::Counter};
   family retries{"rouse_retries_total", "Requests sent to an instance again after a failure.", MetricType::Counter};
-  family shed{"rouse_shed_total", "Requests that rouse refused or gave up on by itself, by reason.", MetricType::Counter};
+  family shed{"rouse_shed_total", "Requests that rouse refused or gave up on by itself, by reason.",
+              MetricType::Counter};
 };
 
 labels with(const labels& base, const char* name, std::string value) {
@@ -210,6 +211,8 @@ std::vector<MetricFamily> metrics_collector::Collect() const {
   return all;
 }
 
-std::string metrics_collector::text() const { return prometheus::TextSerializer().Serialize(Collect()); }
+std::string metrics_collector::text() const {
+  return prometheus::TextSerializer().Serialize(Collect());
+}
 
 }  // namespace rouse::gateway

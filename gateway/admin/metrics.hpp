@@ -1,6 +1,7 @@
 #pragma once
-// What Prometheus scrapes. The workers' counters and the activator's status become metric families at the moment of a scrape;
-// nothing is registered beforehand, so a function that was never used costs nothing and has no series. Admin thread.
+// What Prometheus scrapes. The workers' counters and the activator's status become metric families at the moment of a
+// scrape; nothing is registered beforehand, so a function that was never used costs nothing and has no series. Admin
+// thread.
 
 #include <string>
 #include <vector>

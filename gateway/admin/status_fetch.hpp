@@ -24,7 +24,8 @@ class status_fetch {
   status_fetch(const status_fetch&) = delete;
   status_fetch& operator=(const status_fetch&) = delete;
 
-  /// True with the status in `out`; false when the control thread did not answer in time, or after stop(). `out` lives until then.
+  /// True with the status in `out`; false when the control thread did not answer in time, or after stop(). `out` lives
+  /// until then.
   awaitable<bool> fetch(status_list& out);
   /// No more waiting, for those who wait now and those who come: the control thread may end before this one.
   void stop();
@@ -37,7 +38,8 @@ class status_fetch {
   asio::io_context& here_;
   asio::io_context& control_;
   std::function<status_list()> source_;
-  std::map<std::uint64_t, call*> calls_;  ///< by number and not by pointer: an answer may come after its caller has gone
+  std::map<std::uint64_t, call*>
+      calls_;  ///< by number and not by pointer: an answer may come after its caller has gone
   std::uint64_t last_id_ = 0;
   bool stopped_ = false;
 };

@@ -14,7 +14,9 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-std::string dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace) + "\n"; }
+std::string dump(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+}
 
 std::string rfc3339(std::chrono::system_clock::time_point at) {
   std::string text;
@@ -69,7 +71,9 @@ std::string functions_json(const std::vector<activator::function_status>& functi
   return dump(out);
 }
 
-std::string function_json(const activator::function_status& function) { return dump(to_json(function)); }
+std::string function_json(const activator::function_status& function) {
+  return dump(to_json(function));
+}
 
 std::string instances_json(const std::vector<activator::function_status>& functions) {
   json all = json::array();

@@ -1,5 +1,6 @@
 #pragma once
-// The admin interface's JSON, from plain values. Pure; any thread. Text that is not UTF-8 is shown with U+FFFD in its place.
+// The admin interface's JSON, from plain values. Pure; any thread. Text that is not UTF-8 is shown with U+FFFD in its
+// place.
 
 #include <string>
 #include <string_view>
@@ -12,8 +13,8 @@ namespace rouse::gateway {
 
 /// {"functions": [...]}
 [[nodiscard]] std::string functions_json(const std::vector<activator::function_status>& functions);
-/// One function: name, revision, parked, parked_bytes, in_flight, desired, cold_starts, failure (null when none is in force),
-/// instances (id, name, state, address, in_flight, age_ms) and decisions (at, from, to, reason), newest first.
+/// One function: name, revision, parked, parked_bytes, in_flight, desired, cold_starts, failure (null when none is in
+/// force), instances (id, name, state, address, in_flight, age_ms) and decisions (at, from, to, reason), newest first.
 [[nodiscard]] std::string function_json(const activator::function_status& function);
 /// {"instances": [...]}: those of every function, each with function and revision.
 [[nodiscard]] std::string instances_json(const std::vector<activator::function_status>& functions);

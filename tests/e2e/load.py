@@ -1,9 +1,12 @@
-"""Many callers in one thread: keep-alive connections over epoll, each sending its next request when it has the answer."""
+"""Many callers in one thread: keep-alive connections over epoll, each sending its next request when it has the answer.
+And what waits for the count of what they did."""
 
 import re
 import selectors
 import socket
 import time
+
+from harness import wait_for
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
@@ -81,3 +84,16 @@ def closed_loop(port, target, callers, requests, timeout):
         for one in everyone:
             one.socket.close()
     return samples
+
+
+def wait_metric(rouse, value, name, **labels):
+    """Waits until rouse.metric(name, **labels) is `value`: a request is counted when it is over, which its caller may know
+    a little earlier."""
+
+    def as_wanted():
+        found = rouse.metric(name, **labels)
+        if found != value:
+            raise AssertionError(f"it is {found:g}")
+        return True
+
+    wait_for(as_wanted, what=f"{name}{labels} is {value:g}")

@@ -4,6 +4,7 @@ import random
 import re
 
 from harness import *
+from load import wait_metric
 
 HELLO = ROOT / "config" / "examples" / "functions"
 WAITED = re.compile(r"park;dur=(\d+(?:\.\d+)?), ?cold;dur=(\d+(?:\.\d+)?)")
@@ -60,7 +61,7 @@ class ColdStart(unittest.TestCase):
             self.assertEqual(rouse.function("echo")["cold_starts"], 1)
             self.assertEqual(rouse.metric("rouse_scale_decisions_total", function="echo", direction="up"), 1)
             self.assertEqual(rouse.metric("rouse_cold_start_duration_seconds_count", function="echo"), 1)
-            self.assertEqual(rouse.metric("rouse_requests_total", function="echo", code="200"), 50)
+            wait_metric(rouse, 50, "rouse_requests_total", function="echo", code="200")
 
     def test_back_to_zero_when_idle_and_up_again(self):
         idle = 0.4
@@ -104,7 +105,7 @@ class ColdStart(unittest.TestCase):
                 self.assertEqual((answer.status, answer.body), (200, b"ok\n"), f"request {i}")
             starts = rouse.function("fast")["cold_starts"]
             self.assertGreater(starts, 1, "the function went to zero now and then")
-            self.assertEqual(rouse.metric("rouse_requests_total", function="fast", code="200"), 100)
+            wait_metric(rouse, 100, "rouse_requests_total", function="fast", code="200")
 
 
 class Environment(unittest.TestCase):

@@ -4,7 +4,7 @@ import statistics
 from collections import Counter
 
 from harness import *
-from load import closed_loop
+from load import closed_loop, wait_metric
 
 
 def one_at_a_time(**keys):
@@ -17,7 +17,7 @@ class Overload(unittest.TestCase):
         callers, requests = (50, 10) if is_sanitized() else (200, 50)
         function = python_function("gated.py", "--quiet", concurrency=1, scale={"max": 10})
         with Daemon({"functions": {"work": function}}) as rouse:
-            samples = closed_loop(rouse.port, "/function/work?work=0.02", callers, requests, scaled(60))
+            samples = closed_loop(rouse.port, "/function/work?work=0.02", callers, requests, scaled(120))
             self.assertEqual(Counter(sample.status for sample in samples), {200: callers * requests})
             answers = [(sample, json.loads(sample.body)) for sample in samples]
             self.assertEqual(max(body["most_in_flight"] for _, body in answers), 1)
@@ -34,9 +34,7 @@ class Overload(unittest.TestCase):
             waits = [sample.took - 0.02 for sample, _ in later]
             median, longest = statistics.median(waits), max(waits)
             self.assertLessEqual(longest, 2 * median, f"median {median:.3f} s, longest {longest:.3f} s")
-            # The last ones are asked for by fewer callers than there are instances; leave them out.
-            end = max(sample.sent for sample, _ in later)
-            shares = Counter(body["pid"] for sample, body in later if sample.sent <= end)
+            shares = Counter(body["pid"] for _, body in later)
             mean = sum(shares.values()) / 10
             for pid, count in shares.items():
                 self.assertAlmostEqual(count, mean, delta=0.2 * mean, msg=f"{pid} of {shares}")
@@ -95,18 +93,19 @@ class Queue(unittest.TestCase):
         (rouse.path / "go").touch()
 
     def test_first_in_first_out(self):
-        config = {"server": {"workers": 1}, "functions": {"work": one_at_a_time()}}
-        with Daemon(config) as rouse, contextlib.ExitStack() as stack:
-            first = self.occupied(rouse)
-            waiting = []
-            for i in range(20):
-                waiting.append(stack.enter_context(rouse.connect()))
-                waiting[-1].send_request("POST" if i % 3 else "GET", f"/function/work?{i}", body="x" if i % 3 else None)
-                rouse.wait_parked("work", i + 1)
-            self.release(rouse)
-            self.assertEqual(first.read_response().json()["number"], 1)
-            numbers = [caller.read_response().json()["number"] for caller in waiting]
-            self.assertEqual(numbers, list(range(2, 22)))
+        for workers in (1, 2):
+            config = {"server": {"workers": workers}, "functions": {"work": one_at_a_time()}}
+            with self.subTest(workers=workers), Daemon(config) as rouse, contextlib.ExitStack() as stack:
+                first = self.occupied(rouse)
+                waiting = []
+                for i in range(20):
+                    waiting.append(stack.enter_context(rouse.connect()))
+                    waiting[-1].send_request("POST" if i % 3 else "GET", f"/function/work?{i}", body="x" if i % 3 else None)
+                    rouse.wait_parked("work", i + 1)
+                self.release(rouse)
+                self.assertEqual(first.read_response().json()["number"], 1)
+                numbers = [caller.read_response().json()["number"] for caller in waiting]
+                self.assertEqual(numbers, list(range(2, 22)))
 
     def test_no_more_than_max_requests_wait(self):
         with Daemon({"functions": {"work": one_at_a_time(queue={"max_requests": 2})}}) as rouse:
@@ -125,8 +124,8 @@ class Queue(unittest.TestCase):
                 self.release(rouse)
                 for caller in (first, second, third):
                     self.assertEqual(caller.read_response().status, 200)
-            self.assertEqual(rouse.metric("rouse_shed_total", function="work", reason="queue-full"), 2)
-            self.assertEqual(rouse.metric("rouse_requests_total", function="work", code="503"), 2)
+            wait_metric(rouse, 2, "rouse_shed_total", function="work", reason="queue-full")
+            wait_metric(rouse, 2, "rouse_requests_total", function="work", code="503")
             self.assertEqual(rouse.get("/function/work").status, 200)
 
     def test_no_longer_than_max_wait(self):
@@ -142,7 +141,7 @@ class Queue(unittest.TestCase):
             self.release(rouse)
             self.assertEqual(first.read_response().status, 200)
             self.assertEqual(rouse.get("/function/work").status, 200)
-            self.assertEqual(rouse.metric("rouse_shed_total", function="work", reason="park-timeout"), 1)
+            wait_metric(rouse, 1, "rouse_shed_total", function="work", reason="park-timeout")
 
     def test_who_leaves_frees_the_place_at_once(self):
         with Daemon({"functions": {"work": one_at_a_time(queue={"max_requests": 1})}}) as rouse:

@@ -17,10 +17,10 @@
 #include <utility>
 #include <vector>
 
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
 #include <spdlog/logger.h>
 #include <spdlog/sinks/null_sink.h>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
 
 #include "activator/activator.hpp"
 #include "activator/output_ring.hpp"
@@ -86,7 +86,8 @@ class caller {
   }
   /// Reads to the end of the connection; false after 5 s.
   bool read_to_end() {
-    while (read_more()) {}
+    while (read_more()) {
+    }
     return ended_;
   }
   /// One answer with a Content-Length: head and body.
@@ -95,7 +96,8 @@ class caller {
     const auto head = got_.find("\r\n\r\n") + 4;
     const auto field = got_.find("Content-Length: ");
     const std::size_t size = field < head ? std::stoul(got_.substr(field + 16)) : 0;
-    while (got_.size() < head + size && read_more()) {}
+    while (got_.size() < head + size && read_more()) {
+    }
     const auto answer = got_.substr(0, head + size);
     got_.erase(0, head + size);
     return answer;
@@ -144,7 +146,8 @@ class running_admin {
     sources.workers = {workers_[0].get()};
     sources.ready = [this] { return ready.load(); };
     sources.not_ready_reason = [] { return std::string_view("draining"); };
-    server_ = std::make_unique<gateway::admin_server>(admin_, config::listen_address{std::move(host), 0}, std::move(sources));
+    server_ =
+        std::make_unique<gateway::admin_server>(admin_, config::listen_address{std::move(host), 0}, std::move(sources));
     server_->start();
     control_thread_ = std::thread([this] { control_.run(); });
     admin_thread_ = std::thread([this] { admin_.run(); });
@@ -174,7 +177,9 @@ class running_admin {
   std::string ask(const std::string& method, const std::string& target, const std::string& fields = {}) const {
     return raw(method + ' ' + target + " HTTP/1.1\r\nHost: localhost\r\n" + fields + "\r\n");
   }
-  std::string get(const std::string& target, const std::string& fields = {}) const { return ask("GET", target, fields); }
+  std::string get(const std::string& target, const std::string& fields = {}) const {
+    return ask("GET", target, fields);
+  }
   std::string raw(const std::string& request) const {
     caller one(port());
     one.send(request);
@@ -205,7 +210,9 @@ inline std::string body_of(const std::string& answer) {
 inline unsigned status_of(const std::string& answer) {
   return answer.rfind("HTTP/1.1 ", 0) == 0 ? static_cast<unsigned>(std::stoul(answer.substr(9, 3))) : 0;
 }
-inline bool holds(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+inline bool holds(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 /// True as soon as `condition` is; false after 5 s.
 template <typename Condition>

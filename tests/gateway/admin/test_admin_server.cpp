@@ -104,7 +104,7 @@ TEST_CASE("what is not there, not allowed or not HTTP") {
   CHECK(status_of(admin.ask("POST", "/metrics", "Content-Length: 2\r\n")) == 413);
   CHECK(status_of(admin.ask("GET", "/metrics", "Transfer-Encoding: chunked\r\n")) == 413);
 
-  CHECK(status_of(admin.raw("GET / HTTP/1.1\r\n\r\n")) == 400);                                      // no Host
+  CHECK(status_of(admin.raw("GET / HTTP/1.1\r\n\r\n")) == 400);  // no Host
   CHECK(status_of(admin.raw("GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n")) == 400);
   CHECK(status_of(admin.raw("GET / HTTP/1.1\r\nHost: localhost\r\n folded: x\r\n\r\n")) == 400);
   CHECK(status_of(admin.raw("garbage\r\n\r\n")) == 400);
@@ -136,8 +136,8 @@ TEST_CASE("connections are kept, and pipelined requests answered in order") {
 TEST_CASE("a page whose name points here gets nothing") {
   running_admin admin;
   for (const char* target : {"/", "/healthz", "/metrics", "/api/v1/functions", "/api/v1/logs?function=hello"}) {
-    const auto answer = admin.raw(std::string("GET ") + target + " HTTP/1.1\r\nHost: evil.example:" +
-                                  std::to_string(admin.port()) + "\r\n\r\n");
+    const auto answer = admin.raw(std::string("GET ") + target +
+                                  " HTTP/1.1\r\nHost: evil.example:" + std::to_string(admin.port()) + "\r\n\r\n");
     INFO(target);
     CHECK(status_of(answer) == 403);
     CHECK(holds(body_of(answer), "host-not-allowed"));
@@ -211,8 +211,8 @@ TEST_CASE("followers leave their place when they go, and cannot take every conne
   }
   CHECK(status_of(admin.raw(request)) == 503);
   CHECK(status_of(admin.get("/healthz")) == 200);
-  followers.pop_back();               // closed in full
-  followers.front()->end_sending();   // closed in half
+  followers.pop_back();              // closed in full
+  followers.front()->end_sending();  // closed in half
   CHECK(followers.front()->read_to_end());
   for (int i = 0; i < 2; ++i) {
     CHECK(soon([&] {
@@ -258,6 +258,6 @@ TEST_CASE("a port in use is said in words") {
   spdlog::logger log("test", std::make_shared<spdlog::sinks::null_sink_mt>());
   gateway::admin_sources sources{snapshot, {}, {}, context, {}, {}, log};
   gateway::admin_server second(context, {"127.0.0.1", admin.port()}, std::move(sources));
-  CHECK_THROWS_WITH(second.start(), Catch::Contains("127.0.0.1:" + std::to_string(admin.port())) &&
-                                        Catch::Contains("server.admin"));
+  CHECK_THROWS_WITH(second.start(),
+                    Catch::Contains("127.0.0.1:" + std::to_string(admin.port())) && Catch::Contains("server.admin"));
 }

@@ -29,10 +29,11 @@ http::request_head with_authorization(std::initializer_list<std::string_view> va
 
 TEST_CASE("on loopback the Host must be the listener's own") {
   const guard rules({"127.0.0.1", 9080}, 9080, "");
-  for (const char* good : {"127.0.0.1", "127.0.0.1:9080", "localhost", "LocalHost:9080"}) CHECK(rules.host_allowed(good));
+  for (const char* good : {"127.0.0.1", "127.0.0.1:9080", "localhost", "LocalHost:9080"})
+    CHECK(rules.host_allowed(good));
   for (const char* bad : {"", "evil.example", "evil.example:9080", "127.0.0.1:9081", "127.0.0.1:", "127.0.0.1:09080",
-                          "localhost.evil.example", "127.0.0.2:9080", "[::1]:9080", "127.0.0.1.evil.example:9080", ":9080",
-                          "user@127.0.0.1:9080", "0.0.0.0:9080", "127.1:9080", "localhost:9080:9080"}) {
+                          "localhost.evil.example", "127.0.0.2:9080", "[::1]:9080", "127.0.0.1.evil.example:9080",
+                          ":9080", "user@127.0.0.1:9080", "0.0.0.0:9080", "127.1:9080", "localhost:9080:9080"}) {
     INFO(bad);
     CHECK_FALSE(rules.host_allowed(bad));
   }
@@ -78,8 +79,8 @@ TEST_CASE("targets") {
   CHECK(match_target("/metrics?x=1").what == endpoint::metrics);
   CHECK(match_target("/api/v1/functions/hello").name == "hello");
   CHECK(match_target("/api/v1/logs?function=a").query == "function=a");
-  for (const char* none : {"", "*", "/metrics/", "//metrics", "/api/v1/functions/", "/api/v1/functions/a/b", "/api/v1/../../metrics",
-                           "/Metrics", "/api/v1/pools", "/function/hello"}) {
+  for (const char* none : {"", "*", "/metrics/", "//metrics", "/api/v1/functions/", "/api/v1/functions/a/b",
+                           "/api/v1/../../metrics", "/Metrics", "/api/v1/pools", "/function/hello"}) {
     INFO(none);
     CHECK(match_target(none).what == endpoint::none);
   }
@@ -98,9 +99,10 @@ TEST_CASE("the query of logs: known, valid and once, or refused") {
   CHECK(least->after == 0);
   CHECK(least->limit == 1000);
   CHECK_FALSE(least->follow);
-  for (const char* bad : {"", "function=", "limit=5", "function=a&limit=0", "function=a&limit=1001", "function=a&limit=-1",
-                          "function=a&after=x", "function=a&after=99999999999999999999", "function=a&follow=yes",
-                          "function=a&function=b", "function=%zz", "function=a%2", "function=a&tail=5", "function=a&after=1&after=2"}) {
+  for (const char* bad :
+       {"", "function=", "limit=5", "function=a&limit=0", "function=a&limit=1001", "function=a&limit=-1",
+        "function=a&after=x", "function=a&after=99999999999999999999", "function=a&follow=yes", "function=a&function=b",
+        "function=%zz", "function=a%2", "function=a&tail=5", "function=a&after=1&after=2"}) {
     INFO(bad);
     why.clear();
     CHECK_FALSE(parse_logs_query(bad, why));

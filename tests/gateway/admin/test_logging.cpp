@@ -39,7 +39,8 @@ class pipe_ends {
     fds_[1] = -1;
     std::string all;
     char piece[4096];
-    for (ssize_t size; (size = ::read(fds_[0], piece, sizeof piece)) > 0;) all.append(piece, static_cast<std::size_t>(size));
+    for (ssize_t size; (size = ::read(fds_[0], piece, sizeof piece)) > 0;)
+      all.append(piece, static_cast<std::size_t>(size));
     return all;
   }
   void close_reader() {
@@ -60,7 +61,9 @@ std::vector<std::string> lines_of(const std::string& text) {
 
 /// Everything that has ever forged a line or moved a cursor.
 std::string hostile() {
-  std::string text = "a\nb\r\nc\x1b[2J\t\"quoted\" back\\slash \x7f\xc2\x9b""31m \xff\xc0\xaf\xed\xa0\x80 \xe2\x80\xa8\xe2\x80\xae caf\xc3\xa9";
+  std::string text =
+      "a\nb\r\nc\x1b[2J\t\"quoted\" back\\slash \x7f\xc2\x9b"
+      "31m \xff\xc0\xaf\xed\xa0\x80 \xe2\x80\xa8\xe2\x80\xae caf\xc3\xa9";
   text += '\0';
   return text + "end";
 }
@@ -97,7 +100,8 @@ TEST_CASE("text for a line keeps what is harmless and shows the rest") {
   append_line_text(out, hostile());
   CHECK(out ==
         "a\\nb\\x0D\\nc\\x1B[2J\\t\"quoted\" back\\slash \\x7F\\xC2\\x9B31m \\xFF\\xC0\\xAF\\xED\\xA0\\x80 "
-        "\\xE2\\x80\\xA8\\xE2\\x80\\xAE caf\xc3\xa9\\x00""end");
+        "\\xE2\\x80\\xA8\\xE2\\x80\\xAE caf\xc3\xa9\\x00"
+        "end");
 }
 
 TEST_CASE("a JSON string is valid JSON and gives back what was valid") {
@@ -158,7 +162,8 @@ TEST_CASE("one message is one object of the JSON log") {
 TEST_CASE("colour only when asked for") {
   log_options options;
   options.colour = true;
-  CHECK(logged(options, [](spdlog::logger& log) { log.error("x"); }).find("\x1b[31merror\x1b[0m x\n") != std::string::npos);
+  CHECK(logged(options, [](spdlog::logger& log) { log.error("x"); }).find("\x1b[31merror\x1b[0m x\n") !=
+        std::string::npos);
   pipe_ends pipe;
   CHECK_FALSE(wants_colour(pipe.to()));
 }
@@ -168,10 +173,13 @@ TEST_CASE("a reader that does not read costs lines, not time; the loss is said")
   std::uint64_t said = 0;
   const auto began = std::chrono::steady_clock::now();
   {
-    line_writer writer(pipe.to(), [&said](std::uint64_t dropped) {
-      said += dropped;
-      return "dropped " + std::to_string(dropped) + "\n";
-    }, 64 * 1024);
+    line_writer writer(
+        pipe.to(),
+        [&said](std::uint64_t dropped) {
+          said += dropped;
+          return "dropped " + std::to_string(dropped) + "\n";
+        },
+        64 * 1024);
     const std::string line(99, 'x');
     for (int i = 0; i < 10'000; ++i) writer.write(line + "\n");  // a megabyte into a pipe of 64 KiB
     CHECK(std::chrono::steady_clock::now() - began < 1s);

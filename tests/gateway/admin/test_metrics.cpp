@@ -79,9 +79,9 @@ TEST_CASE("the workers' counters are summed, each function and revision apart") 
   a.by_code[200 - 100].add(5);
   b.by_code[200 - 100].add(2);
   b.by_code[503 - 100].add();
-  a.request_duration.observe(400'000);           // 0.4 ms
-  b.request_duration.observe(30'000'000);        // 30 ms
-  b.request_duration.observe(90'000'000'000);    // beyond the last bound
+  a.request_duration.observe(400'000);         // 0.4 ms
+  b.request_duration.observe(30'000'000);      // 30 ms
+  b.request_duration.observe(90'000'000'000);  // beyond the last bound
   a.requests_in_flight.add(3);
   b.retries.add(6);
   b.shed[static_cast<std::size_t>(shed_reason::queue_full)].add(7);
