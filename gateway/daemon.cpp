@@ -111,6 +111,10 @@ class daemon final : public activator::data_plane {
   }
 
   void forget(router::instance& which, std::function<void()> then) override {
+    if (const int probe = which.connections.probe_socket.exchange(-1); probe >= 0) {
+      ::close(probe);
+      which.connections.connections.fetch_sub(1, std::memory_order_seq_cst);
+    }
     on_every_worker([&which](worker& one) { one.pool().drop(which); }, std::move(then));
   }
   void quiesce(std::function<void()> then) override {
@@ -179,13 +183,19 @@ class daemon final : public activator::data_plane {
       for (const auto& one : workers_) one->drain();
     }
     deadline_ = steady::now() + time;
-    activator_.shut_down(deadline_, [this] { instances_ended_ = true; });
     poll_drain();
   }
 
   void end_now() {
     drain_timer_.cancel();
     stop_accepting(0ms);
+    end_instances(steady::now());
+  }
+
+  /// Instances end once no caller is left who could want one. Calling it again with less time hurries them.
+  void end_instances(steady::time_point deadline) {
+    ending_ = true;
+    activator_.shut_down(deadline, [this] { instances_ended_ = true; });
   }
 
   [[nodiscard]] std::uint32_t connections() const {
@@ -201,6 +211,8 @@ class daemon final : public activator::data_plane {
       if (const auto left = connections()) log_.warn("drain: time is up, ending {} connections", left);
       for (const auto& one : workers_) one->close();
     }
+    const bool closed = std::all_of(listeners_.begin(), listeners_.end(), [](const auto& one) { return one->closed(); });
+    if (!ending_ && (cut_ || (closed && connections() == 0))) end_instances(cut_ ? now + 1s : deadline_);
     const bool hopeless = now >= deadline_ + last_patience;
     if ((instances_ended_ && connections() == 0) || hopeless) return finish(hopeless);
     drain_timer_.expires_after(drain_poll);
@@ -242,6 +254,7 @@ class daemon final : public activator::data_plane {
   bool accepting_ = true;
   bool instances_ended_ = false;
   bool cut_ = false;
+  bool ending_ = false;
   bool finished_ = false;
   steady::time_point deadline_ = steady::time_point::max();
 };

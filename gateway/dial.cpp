@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -92,7 +93,15 @@ awaitable<bool> session::connect() {
   auto wait = std::chrono::milliseconds(first_pause);
   for (unsigned dial = 0; interrupted_ == interruption::none;) {
     if (const int probe = on.connections.probe_socket.exchange(-1); probe >= 0) {
-      if (adopt_upstream(on, probe)) co_return true;
+      // As with any kept connection: an old one may be closing at this moment.
+      const bool old = router::instance::steady_now() - on.ready_ns() > 1'000'000'000;
+      if (old && !head_.idempotent) {
+        ::close(probe);
+        on.connections.connections.fetch_sub(1, std::memory_order_seq_cst);
+      } else if (adopt_upstream(on, probe)) {
+        upstream_->reused = old;
+        co_return true;
+      }
       continue;
     }
     if (!reserve(on)) {

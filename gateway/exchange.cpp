@@ -246,6 +246,7 @@ awaitable<session::attempt_end> session::attempt() {
     }
     now = steady::now();
   }
+  if (interrupted_ != interruption::none) co_return attempt_end::refused;  // nothing is written yet
   on_reused_ = upstream_->reused;
   if (!on_reused_) ++counted_attempts_;
 
@@ -282,28 +283,36 @@ awaitable<session::attempt_end> session::attempt() {
       begin_upload();
     }
   }
+  if (interrupted_ != interruption::none) co_return attempt_end::refused;
 
   auto& in = upstream_->in;
+  std::size_t looked_at = 0;
+  bool interim_came = false;
   for (;;) {
     if (in.size() > 0) {
       const std::string_view seen(static_cast<const char*>(in.data().data()), in.size());
-      const auto parsed = http::parse_response(seen, response_head_limit, head_.method, response_);
+      const auto parsed = http::parse_response(seen, response_head_limit, head_.method, response_, looked_at);
       if (parsed.what == http::parse_result::kind::refused) {
         co_return refuse_response("the instance's response is not valid HTTP: " + parsed.why.detail);
       }
       if (parsed.what == http::parse_result::kind::done) {
         response_head_bytes_ = parsed.head_bytes;
+        if (response_.status >= 200 || response_.status == 101) slot_.answered();
         if (response_.status >= 200) break;
         if (response_.status == 101) {
           if (!head_.upgrade_websocket) co_return refuse_response("the instance switched protocols without being asked to");
           co_return co_await tunnel();
         }
+        interim_came = true;
+        looked_at = 0;
         if (const auto interim = co_await pass_interim(); interim || interrupted_ != interruption::none) {
+          if (interim) response_began_ = true;  // it may be cut: nothing can be said after it
           if (interim) interrupt(interruption::caller_left);
           co_return attempt_end::refused;
         }
         continue;
       }
+      looked_at = in.size();
     }
     const auto [read_ec, n] = co_await upstream_->socket.async_read_some(in.prepare(response_read), as_result);
     if (interrupted_ != interruption::none) co_return attempt_end::refused;
@@ -311,6 +320,7 @@ awaitable<session::attempt_end> session::attempt() {
       if (uploading_) co_await stop_upload();
       if (interrupted_ != interruption::none) co_return attempt_end::refused;
       if (in.size() > 0) co_return refuse_response("the instance closed the connection in the middle of its response's head");
+      if (interim_came) co_return refuse_response("the instance closed the connection before its final response");
       co_return wrote_any_ ? attempt_end::no_response : attempt_end::untouched;
     }
     in.commit(n);
@@ -386,8 +396,7 @@ void session::abandon_upstream() {
 awaitable<bool> session::conclude(attempt_end end) {
   if (uploading_) co_await stop_upload();
   if (end == attempt_end::finished) {
-    const bool keep = keeps_connection() && body_complete_ && body_out_ != http::body_out::until_close &&
-                      interrupted_ == interruption::none;
+    const bool keep = announced_keep_ && body_complete_ && interrupted_ == interruption::none;
     if (!body_complete_) unread_ = true;
     end_exchange(response_.status);
     co_return keep;
@@ -457,6 +466,8 @@ void session::end_exchange(unsigned status) {
   }
   function_ = nullptr;
   counters_ = nullptr;
+  // Views into in_, which the next head overwrites or frees.
+  request_id_ = traceparent_ = target_ = {};
 }
 
 }  // namespace rouse::gateway

@@ -75,6 +75,7 @@ void listener::close() {
     while (acceptor_.is_open() && accept_one() == accepted::yes) continue;
     acceptor_.close(ignored);
     pause_.cancel();
+    closed_ = true;
   });
 }
 

@@ -2,6 +2,7 @@
 // Accepts callers' connections and hands each to the worker with the fewest. Runs on the first worker's thread, so that a
 // daemon with one worker pays for no thread hop; the other workers get theirs by post.
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +23,9 @@ class listener {
   /// Any thread: closes the listening socket, soon, on the first worker.
   void close();
 
+  /// Any thread: close() is done, and every connection that was waiting has been handed to a worker.
+  [[nodiscard]] bool closed() const noexcept { return closed_; }
+
   /// Where it listens; the port that the kernel chose when the configuration said 0.
   [[nodiscard]] const tcp::endpoint& where() const noexcept { return where_; }
 
@@ -39,6 +43,7 @@ class listener {
   timer pause_;
   tcp::endpoint where_;
   steady::time_point complained_;
+  std::atomic<bool> closed_{false};
 };
 
 }  // namespace rouse::gateway

@@ -106,6 +106,14 @@ bool session::prepare_body(answer& why) {
     body_complete_ = body_held_ = step.done;
   }
   bytes_in_ = first_body_.size();
+  const auto limit = worker_.shared().snapshot.server.limits.body_bytes;
+  if (limit > 0 && bytes_in_ > limit) {
+    why.status = 413;
+    why.type = "body-too-large";
+    why.detail = "the body is larger than `server.limits.body_bytes`";
+    last_ = unread_ = true;
+    return false;
+  }
   return true;
 }
 
@@ -255,7 +263,7 @@ void session::compose_caller_head() {
   }
   http::reply_info info;
   info.caller_version = head_.version;
-  info.keep_alive = keeps_connection() && body_out_ != http::body_out::until_close;
+  info.keep_alive = announced_keep_ = keeps_connection() && body_out_ != http::body_out::until_close;
   info.body = body_out_;
   info.park_ms = park_ms_;
   info.cold_ms = cold_ms_;
@@ -358,7 +366,7 @@ awaitable<session::attempt_end> session::relay_response() {
 awaitable<void> session::finish_response() {
   if (uploading_) {
     co_await stop_upload();
-    last_ = true;  // the rest of the request's body is still to come, and nobody wants it
+    announced_keep_ = false;  // the rest of the request's body is still to come, and nobody wants it
   }
   const bool reusable = response_.keep_alive && response_.body != http::framing::until_close && request_sent_ &&
                         upstream_->in.size() == 0;

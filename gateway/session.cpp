@@ -17,6 +17,7 @@ using namespace std::chrono_literals;
 constexpr std::size_t first_read = 4 * 1024;
 constexpr std::size_t largest_read = 16 * 1024;
 constexpr auto polite_close = 2s;         // how long a caller may go on sending after our last word
+constexpr auto drain_linger = 1s;         // for a request that crosses the beginning of a drain
 constexpr auto answer_time = 30s;         // to take an error's few bytes
 constexpr auto watch_after = 100ms;       // waits shorter than this are not watched for the caller's leaving
 
@@ -64,20 +65,19 @@ awaitable<void> session::run() {
   for (;;) {
     // Between requests and while a head arrives.
     enter(in_.size() ? phase::head : phase::idle, in_.size() ? limits.header_timeout : limits.idle_timeout, steady::now());
+    if (worker_.draining()) end_soon();
     http::parse_result parsed;
+    std::size_t looked_at = 0;
     for (;;) {
       if (in_.size() > 0) {
         const std::string_view seen(static_cast<const char*>(in_.data().data()), in_.size());
-        parsed = http::parse_request(seen, limits.header_bytes, head_);
+        parsed = http::parse_request(seen, limits.header_bytes, head_, looked_at);
         if (parsed.what != http::parse_result::kind::need_more) break;
+        looked_at = seen.size();
         if (phase_ == phase::idle) enter(phase::head, limits.header_timeout, steady::now());
-      } else if (worker_.draining()) {
-        if (!read_what_is_here()) co_return;
-        continue;
       }
       const auto [ec, n] = co_await socket_.async_read_some(in_.prepare(read_size_), as_result);
       if (ec) {
-        if (phase_ == phase::idle && interrupted_ == interruption::daemon_ends && read_what_is_here()) continue;
         if (phase_ == phase::head && interrupted_ != interruption::none) {
           head_.clear();
           answer why;
@@ -93,6 +93,8 @@ awaitable<void> session::run() {
       }
       if (n == read_size_ && read_size_ < largest_read) read_size_ *= 2;
       in_.commit(n);
+      // An interruption that came too late to stop this read does not concern what has arrived.
+      if (!worker_.closing()) interrupted_ = interruption::none;
     }
     if (parsed.what == http::parse_result::kind::refused) {
       head_.clear();
@@ -114,17 +116,6 @@ awaitable<void> session::run() {
     consume_request();
   }
   if (unread_) co_await close_politely();
-}
-
-/// A last look while draining: a request that has arrived is still served. False when there is none.
-bool session::read_what_is_here() {
-  if (worker_.closing()) return false;
-  error_code ec;
-  const auto n = socket_.read_some(in_.prepare(read_size_), ec);
-  if (ec) return false;
-  in_.commit(n);
-  interrupted_ = interruption::none;
-  return true;
 }
 
 void session::consume_request() {
@@ -154,7 +145,7 @@ awaitable<bool> session::refuse(answer why) {
   interrupted_ = interruption::none;
   enter(phase::closing, answer_time, steady::now());
   const bool keep = keeps_connection() && body_complete_ && !uploading_ && !pump_ && !worker_.closing();
-  if (!keep) unread_ = unread_ || !body_complete_ || in_.size() > head_bytes_ + first_consumed_;
+  if (!keep) unread_ = true;
   auto& out = worker_.scratch();
   out.clear();
   http::problem_reply reply;
@@ -213,8 +204,11 @@ void session::cancel_waits() {
 
 void session::drain() {
   last_ = true;
-  if (phase_ == phase::idle) interrupt(interruption::daemon_ends);
+  if (phase_ == phase::idle) end_soon();
 }
+
+/// The caller was not told that the connection ends, so a request may be under way: it is waited for a moment and served.
+void session::end_soon() { deadline_ = std::min(deadline_, steady::now() + drain_linger); }
 
 void session::close() {
   last_ = true;
@@ -224,6 +218,8 @@ void session::close() {
 void session::on_peer_closed() { interrupt(interruption::caller_left); }
 
 void session::on_sweep(steady::time_point now) {
+  // A cancel misses what is just completing, and the walk may be waiting again.
+  if (interrupted_ != interruption::none || (uploading_ && upload_stop_)) return cancel_waits();
   if (now >= overall_deadline_) return interrupt(interruption::max_duration);
   if (now >= deadline_) {
     switch (phase_) {

@@ -73,7 +73,7 @@ class session final : public sweep_entry, public fd_watch::client, public sessio
   void enter(phase next, std::chrono::milliseconds allowed, steady::time_point now);  ///< 0: no deadline
   [[nodiscard]] bool keeps_connection() const noexcept;
   void consume_request();
-  bool read_what_is_here();
+  void end_soon();
 
   // exchange.cpp
   awaitable<bool> exchange();
@@ -187,6 +187,7 @@ class session final : public sweep_entry, public fd_watch::client, public sessio
   std::optional<http::chunk_decoder> response_decoder_;
   bool response_began_ = false;            ///< a byte of it went to the caller
   http::body_out body_out_ = http::body_out::none;
+  bool announced_keep_ = false;            ///< what the caller was told of its connection
   std::uint64_t response_left_ = 0;
   bool tunnel_up_runs_ = false;
 };

@@ -30,6 +30,7 @@ awaitable<session::attempt_end> session::tunnel() {
   keep_alive(socket_);
   keep_alive(upstream_->socket);
   last_ = true;
+  announced_keep_ = false;
   response_began_ = true;
   auto& out = worker_.scratch();
   out.clear();

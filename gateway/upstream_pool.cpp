@@ -1,6 +1,5 @@
 #include "gateway/upstream_pool.hpp"
 
-#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -109,10 +108,12 @@ int upstream_pool::release(router::instance& on) {
   const auto found = idle_.find(&on);
   if (found == idle_.end() || found->second.empty()) return -1;
   auto connection = pop(found->second, found->second.size() - 1);
-  const int copy = ::fcntl(connection->socket.native_handle(), F_DUPFD_CLOEXEC, 0);
+  error_code ec;
+  const int descriptor = connection->socket.release(ec);
+  if (ec) return -1;
   // It stays open for the other worker, so it stays counted; the destructor counts down what is counted up here.
-  if (copy >= 0) on.connections.connections.fetch_add(1, std::memory_order_seq_cst);
-  return copy;
+  on.connections.connections.fetch_add(1, std::memory_order_seq_cst);
+  return descriptor;
 }
 
 void upstream_pool::sweep(steady::time_point now) {

@@ -23,7 +23,7 @@ using rouse::router::instance;
 namespace {
 
 constexpr int duel_rounds = 15'000 * scale;
-constexpr int duel_minimum = 500;
+constexpr int duel_minimum = 64;
 constexpr auto duel_time = std::chrono::seconds(2);
 
 /// On the n-th of the processors that this process may use, if it may use several: threads that share one do not meet.
@@ -63,7 +63,7 @@ void duel(int rounds, verdict& judge, const std::function<void(int)>& left, cons
       left(i);
       meet(through, 2 * i + 2);
       if (!judge.failed()) after(i);
-      if (i >= duel_minimum && i % 64 == 0 && std::chrono::steady_clock::now() > until) break;
+      if (i >= duel_minimum && i % 16 == 0 && std::chrono::steady_clock::now() > until) break;
     }
     over = true;
   });

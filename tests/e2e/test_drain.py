@@ -85,6 +85,23 @@ class Drain(unittest.TestCase):
             self.assertEqual(caller.read_response().status, 200)
             self.assertEqual(rouse.wait(), 0)
 
+    def test_a_request_that_crosses_the_signal_is_answered(self):
+        # A caller that was not told `Connection: close` may send once more; a silent end would lose what it sends.
+        with Daemon({"functions": {"work": fast_function()}}) as rouse, rouse.connect() as caller, rouse.connect() as idle:
+            for connection in (caller, idle):
+                self.assertTrue(connection.request("POST", "/function/work", body="x").keep_alive)
+            began = time.monotonic()
+            rouse.signal()
+            wait_for(lambda: refuses_connections(rouse), interval=0.001)
+            caller.send_request("POST", "/function/work", body="y")
+            if time.monotonic() - began > 0.7:
+                self.skipTest("this machine is too slow for this test")
+            answer = caller.read_response()
+            self.assertEqual((answer.status, answer.body, answer.keep_alive), (200, b"ok\n", False))
+            self.assertEqual(caller.closed_by_peer(), "eof")
+            self.assertEqual(idle.closed_by_peer(), "eof")
+            self.assertEqual(rouse.wait(10), 0)
+
     def test_drain_delay_still_accepts(self):
         delay = scaled(1.5)
         config = {"server": {"drain_delay": f"{int(delay * 1000)}ms"}, "functions": {"work": gated()}}

@@ -1,5 +1,7 @@
 """More instances for more work, one request at a time where that is asked for, and the bounds of what may wait."""
 
+import random
+import select
 import statistics
 from collections import Counter
 
@@ -10,6 +12,10 @@ from load import closed_loop, wait_metric
 def one_at_a_time(**keys):
     """One instance that takes one request at a time."""
     return python_function("gated.py", concurrency=1, scale={"min": 1, "max": 1}, **keys)
+
+
+def readable(connection):
+    return bool(select.select([connection.socket], [], [], 0)[0])
 
 
 class Overload(unittest.TestCase):
@@ -36,6 +42,7 @@ class Overload(unittest.TestCase):
             self.assertLessEqual(longest, 2 * median, f"median {median:.3f} s, longest {longest:.3f} s")
             shares = Counter(body["pid"] for _, body in later)
             mean = sum(shares.values()) / 10
+            print(f"wait: median {median * 1000:.0f} ms, longest {longest * 1000:.0f} ms; shares {sorted(shares.values())}", end=" ")
             for pid, count in shares.items():
                 self.assertAlmostEqual(count, mean, delta=0.2 * mean, msg=f"{pid} of {shares}")
 
@@ -65,6 +72,29 @@ class Overload(unittest.TestCase):
             decisions = rouse.function("work")["decisions"]
             self.assertTrue(any("min is 1" in decision["reason"] for decision in decisions), decisions)
             self.assertEqual(rouse.function("work")["desired"], 1)
+
+    def test_scaling_up_and_down_all_the_time_loses_nothing(self):
+        function = fast_function(3, 2, concurrency=1, scale={"max": 6, "idle": "30ms"})
+        with Daemon({"functions": {"work": function}}) as rouse:
+
+            def call(number):
+                rng, sent = random.Random(number), 0
+                with rouse.connect() as caller:
+                    until = time.monotonic() + 3
+                    while time.monotonic() < until:
+                        answer = caller.request("POST" if rng.random() < 0.5 else "GET", "/function/work")
+                        self.assertEqual((answer.status, answer.body), (200, b"xxx"))
+                        sent += 1
+                        time.sleep(rng.choice((0, 0, 0.01, 0.03, 0.1)))  # bursts and pauses around `idle`
+                return sent
+
+            sent = sum(parallel(12, call))
+            wait_metric(rouse, sent, "rouse_requests_total", function="work", code="200")
+            wait_metric(rouse, 0, "rouse_requests_in_flight", function="work")
+            self.assertGreater(rouse.function("work")["cold_starts"], 6, "instances came and went")
+            self.assertEqual(rouse.metric("rouse_retries_total", function="work"), 0, "none was sent to one that ended")
+            rouse.wait_zero("work")
+            wait_for(lambda: not [p for p in rouse.descendants() if "fast_function" in "".join(command_line(p)[:1])])
 
     def test_only_idle_instances_are_stopped(self):
         function = python_function("gated.py", concurrency=1, scale={"max": 2, "idle": "200ms"})
@@ -127,6 +157,31 @@ class Queue(unittest.TestCase):
             wait_metric(rouse, 2, "rouse_shed_total", function="work", reason="queue-full")
             wait_metric(rouse, 2, "rouse_requests_total", function="work", code="503")
             self.assertEqual(rouse.get("/function/work").status, 200)
+
+    def test_no_more_than_max_bytes_wait(self):
+        limit = 128 * 1024
+        with Daemon({"functions": {"work": one_at_a_time(queue={"max_bytes": "128KiB"})}}) as rouse, contextlib.ExitStack() as stack:
+            first = self.occupied(rouse)
+            waiting = []
+            refused = None
+            while not refused:
+                caller = stack.enter_context(rouse.connect())
+                caller.send_request("POST", "/function/work", body="z" * 10000)
+                # Either it is parked or it is answered.
+                parked = len(waiting) + 1
+                wait_for(lambda: rouse.function("work")["parked"] == parked or readable(caller))
+                if readable(caller):
+                    refused = caller.read_response("POST")
+                else:
+                    waiting.append(caller)
+                self.assertLessEqual(rouse.function("work")["parked_bytes"], limit)
+                self.assertLess(len(waiting), 128, "more waits than `max_bytes` allows")
+            self.assertEqual((refused.status, refused.problem()["type"]), (503, "queue-full"))
+            self.assertGreaterEqual(len(waiting), 2)
+            self.release(rouse)
+            for caller in (first, *waiting):
+                self.assertEqual(caller.read_response().status, 200)
+            self.assertEqual(rouse.function("work")["parked_bytes"], 0)
 
     def test_no_longer_than_max_wait(self):
         with Daemon({"functions": {"work": one_at_a_time(queue={"max_wait": "300ms"})}}) as rouse:

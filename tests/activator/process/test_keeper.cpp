@@ -187,7 +187,10 @@ TEST_CASE("a keeper that is slow to read loses no start") {
   bed on;
   ::kill(on.fixture.keeper.pid(), SIGSTOP);
   std::vector<std::uint64_t> ids;
-  for (int i = 0; i < 400; ++i) ids.push_back(on.start(spec_of({"/bin/true"})));
+  // More than the socket holds.
+  auto spec = spec_of({"/bin/true"});
+  spec.start_timeout = 5min;
+  for (int i = 0; i < 320; ++i) ids.push_back(on.start(spec));
   rouse::activator::contract::settle(on.control);
   ::kill(on.fixture.keeper.pid(), SIGCONT);
   for (const auto id : ids) REQUIRE(on.ended(id));

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "activator/backend/process/listeners.hpp"
 #include "tests/activator/process/bed.hpp"
 
 using namespace std::chrono_literals;
@@ -249,9 +250,13 @@ struct thief {
     at.sin_family = AF_INET;
     at.sin_port = htons(port);
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    REQUIRE(::bind(s, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0);
-    REQUIRE(::listen(s, 8) == 0);
     held.push_back(s);
+    // Another program on this machine may be looking whether the port is free, or have taken it: then it is lost as
+    // well.
+    const int on = 1;
+    ::setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    const auto bound = [&] { return ::bind(s, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0; };
+    if (wait_for([&] { return bound() || !rouse::process::listening(port).empty(); })) ::listen(s, 8);
   }
   std::string name;
   std::uint64_t id = 0;

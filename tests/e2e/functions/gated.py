@@ -50,47 +50,66 @@ def read_request(stream):
     return line.split(b" ")[1].decode("latin-1")
 
 
-def answer(sock, target, number):
-    query = {key: values[0] for key, values in parse_qs(urlsplit(target).query).items()}
-    if "exit" in query:
-        os._exit(int(query["exit"]))
-    if "exit_once" in query and not os.path.exists(query["exit_once"]):
-        open(query["exit_once"], "w").close()
-        os._exit(1)
-    if "until" in query:
-        wait_for_file(query["until"])
-    if "work" in query:
-        time.sleep(float(query["work"]))
-    if "bytes" in query:
-        left = int(query["bytes"])
-        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % left)
-        block = b"x" * 65536
-        while left:
-            left -= sock.send(block[: min(left, len(block))])
-        return
-    body = json.dumps({"pid": os.getpid(), "number": number, "most_in_flight": most}).encode()
-    sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+class Exchange:
+    """One request. It is over before the last byte of its answer leaves: the gateway may send the next one at that moment,
+    and a request that is counted a little longer would look like one too many."""
+
+    def __init__(self, target, quiet):
+        global in_flight, most, served
+        self.target, self.quiet, self.open = target, quiet, True
+        with lock:
+            in_flight += 1
+            served += 1
+            self.number = served
+            most = max(most, in_flight)
+        if not quiet:
+            say(f"begin {target}")
+
+    def end(self):
+        global in_flight
+        if not self.open:
+            return
+        self.open = False
+        with lock:
+            in_flight -= 1
+        if not self.quiet:
+            say(f"end {self.target}")
+
+    def answer(self, sock):
+        query = {key: values[0] for key, values in parse_qs(urlsplit(self.target).query).items()}
+        if "exit" in query:
+            os._exit(int(query["exit"]))
+        if "exit_once" in query and not os.path.exists(query["exit_once"]):
+            open(query["exit_once"], "w").close()
+            os._exit(1)
+        if "until" in query:
+            wait_for_file(query["until"])
+        if "work" in query:
+            time.sleep(float(query["work"]))
+        if "bytes" in query:
+            left = int(query["bytes"])
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % left)
+            block = b"x" * 65536
+            while left > len(block):
+                left -= sock.send(block)
+            self.end()
+            sock.sendall(block[:left])
+            return
+        body = json.dumps({"pid": os.getpid(), "number": self.number, "most_in_flight": most}).encode()
+        self.end()
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        sock.sendall(head + body)
 
 
 def serve(sock, quiet):
-    global in_flight, most, served
     with sock, sock.makefile("rb") as stream:
         try:
             while target := read_request(stream):
-                with lock:
-                    in_flight += 1
-                    served += 1
-                    number = served
-                    most = max(most, in_flight)
-                if not quiet:
-                    say(f"begin {target}")
+                exchange = Exchange(target, quiet)
                 try:
-                    answer(sock, target, number)
+                    exchange.answer(sock)
                 finally:
-                    if not quiet:
-                        say(f"end {target}")
-                    with lock:
-                        in_flight -= 1
+                    exchange.end()
         except OSError:
             pass
 
