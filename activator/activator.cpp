@@ -126,9 +126,15 @@ struct activator::impl {
   void finish_if_ended(steady_clock::time_point now) {
     if (finished || !ends_at || !around.by_id.empty()) return;
     const auto waits = [](const entry& one) { return one.runtime.lot.parked() > 0; };
-    if (now < *ends_at && std::ranges::any_of(entries, waits)) return;
+    if (now < *ends_at && (more_may_come || std::ranges::any_of(entries, waits))) return;
     finished = true;
     if (done) asio::post(control, std::move(done));
+  }
+
+  void expect_more(bool more) {
+    more_may_come = more;
+    finish_if_ended(steady_clock::now());
+    arm();
   }
 
   /// Hands a report of the backend to the instance's owner.
@@ -151,6 +157,7 @@ struct activator::impl {
   std::optional<steady_clock::time_point> armed;    ///< when the timer fires
   std::optional<steady_clock::time_point> ends_at;  ///< set: shutting down
   std::function<void()> done;
+  bool more_may_come = false;
   bool finished = false;  ///< shut down, and everything has exited
 };
 
@@ -189,6 +196,8 @@ std::size_t activator::size() const noexcept {
 void activator::shut_down(steady_clock::time_point deadline, std::function<void()> done) {
   impl_->shut_down(deadline, std::move(done));
 }
+
+void activator::expect_more(bool more) { impl_->expect_more(more); }
 
 std::vector<function_status> activator::status() const {
   const auto now = steady_clock::now();

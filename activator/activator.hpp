@@ -106,6 +106,10 @@ class activator final : public backend_listener {
   /// replaces the first.
   void shut_down(std::chrono::steady_clock::time_point deadline, std::function<void()> done);
 
+  /// While set, shut_down() is not over although nothing runs: callers are still connected, and what they send gets its
+  /// instance. Control thread.
+  void expect_more(bool more);
+
   /// In the order of the snapshot. Control thread only.
   [[nodiscard]] std::vector<function_status> status() const;
 

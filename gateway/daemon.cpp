@@ -183,19 +183,14 @@ class daemon final : public activator::data_plane {
       for (const auto& one : workers_) one->drain();
     }
     deadline_ = steady::now() + time;
+    activator_.expect_more(true);
+    activator_.shut_down(deadline_, [this] { instances_ended_ = true; });
     poll_drain();
   }
 
   void end_now() {
     drain_timer_.cancel();
     stop_accepting(0ms);
-    end_instances(steady::now());
-  }
-
-  /// Instances end once no caller is left who could want one. Calling it again with less time hurries them.
-  void end_instances(steady::time_point deadline) {
-    ending_ = true;
-    activator_.shut_down(deadline, [this] { instances_ended_ = true; });
   }
 
   [[nodiscard]] std::uint32_t connections() const {
@@ -212,7 +207,7 @@ class daemon final : public activator::data_plane {
       for (const auto& one : workers_) one->close();
     }
     const bool closed = std::all_of(listeners_.begin(), listeners_.end(), [](const auto& one) { return one->closed(); });
-    if (!ending_ && (cut_ || (closed && connections() == 0))) end_instances(cut_ ? now + 1s : deadline_);
+    if (cut_ || (closed && connections() == 0)) activator_.expect_more(false);
     const bool hopeless = now >= deadline_ + last_patience;
     if ((instances_ended_ && connections() == 0) || hopeless) return finish(hopeless);
     drain_timer_.expires_after(drain_poll);
@@ -254,7 +249,6 @@ class daemon final : public activator::data_plane {
   bool accepting_ = true;
   bool instances_ended_ = false;
   bool cut_ = false;
-  bool ending_ = false;
   bool finished_ = false;
   steady::time_point deadline_ = steady::time_point::max();
 };
