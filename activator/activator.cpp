@@ -197,7 +197,9 @@ void activator::shut_down(steady_clock::time_point deadline, std::function<void(
   impl_->shut_down(deadline, std::move(done));
 }
 
-void activator::expect_more(bool more) { impl_->expect_more(more); }
+void activator::expect_more(bool more) {
+  impl_->expect_more(more);
+}
 
 std::vector<function_status> activator::status() const {
   const auto now = steady_clock::now();

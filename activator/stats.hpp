@@ -1,5 +1,6 @@
 #pragma once
-// Counters that one thread writes and any thread may read: a relaxed load and store, so the writer pays for no lock prefix.
+// Counters that one thread writes and any thread may read: a relaxed load and store, so the writer pays for no lock
+// prefix.
 
 #include <algorithm>
 #include <array>
@@ -12,8 +13,12 @@ namespace rouse::activator {
 /// A number with one writer.
 class counter {
  public:
-  void add(std::uint64_t n = 1) noexcept { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
-  void sub(std::uint64_t n = 1) noexcept { value_.store(value_.load(std::memory_order_relaxed) - n, std::memory_order_relaxed); }
+  void add(std::uint64_t n = 1) noexcept {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  void sub(std::uint64_t n = 1) noexcept {
+    value_.store(value_.load(std::memory_order_relaxed) - n, std::memory_order_relaxed);
+  }
   [[nodiscard]] std::uint64_t get() const noexcept { return value_.load(std::memory_order_relaxed); }
 
  private:
@@ -24,8 +29,9 @@ class counter {
 class duration_histogram {
  public:
   static constexpr std::array<std::uint64_t, 16> bounds_ns{
-      500'000,       1'000'000,     2'500'000,      5'000'000,      10'000'000,     25'000'000,      50'000'000,      100'000'000,
-      250'000'000,   500'000'000,   1'000'000'000,  2'500'000'000,  5'000'000'000,  10'000'000'000,  30'000'000'000,  60'000'000'000};
+      500'000,       1'000'000,      2'500'000,      5'000'000,     10'000'000,    25'000'000,
+      50'000'000,    100'000'000,    250'000'000,    500'000'000,   1'000'000'000, 2'500'000'000,
+      5'000'000'000, 10'000'000'000, 30'000'000'000, 60'000'000'000};
 
   void observe(std::uint64_t ns) noexcept {
     const auto at = std::lower_bound(bounds_ns.begin(), bounds_ns.end(), ns) - bounds_ns.begin();

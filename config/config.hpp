@@ -1,7 +1,7 @@
 #pragma once
-// The validated, immutable picture of rouse.yaml that everything else runs on. Plain values: made once by load() (load.hpp),
-// then shared read-only by every thread for as long as any of them uses it. It holds only what works today; a key that is
-// not here is rejected by the loader as unknown.
+// The validated, immutable picture of rouse.yaml that everything else runs on. Plain values: made once by load()
+// (load.hpp), then shared read-only by every thread for as long as any of them uses it. It holds only what works today;
+// a key that is not here is rejected by the loader as unknown.
 
 #include <array>
 #include <chrono>
@@ -75,18 +75,18 @@ struct retry {
 };
 
 struct function {
-  std::string name;                                       ///< a DNS label
-  std::vector<std::string> command;                       ///< argv of the process backend; never empty
+  std::string name;                  ///< a DNS label
+  std::vector<std::string> command;  ///< argv of the process backend; never empty
   std::map<std::string, std::string> env;
-  std::string directory;                                  ///< absolute; relative paths are resolved against the config file's folder
-  std::uint32_t concurrency = 100;                        ///< most slots on one instance; 0: no limit
-  milliseconds timeout{60'000};                           ///< request's last byte forwarded -> response's head
-  milliseconds stream_idle_timeout{300'000};              ///< 0: none
-  milliseconds max_duration{0};                           ///< 0: none
-  std::optional<std::string> ready_path;                  ///< unset: ready when the port accepts a connection
+  std::string directory;            ///< absolute; relative paths are resolved against the config file's folder
+  std::uint32_t concurrency = 100;  ///< most slots on one instance; 0: no limit
+  milliseconds timeout{60'000};     ///< request's last byte forwarded -> response's head
+  milliseconds stream_idle_timeout{300'000};  ///< 0: none
+  milliseconds max_duration{0};               ///< 0: none
+  std::optional<std::string> ready_path;      ///< unset: ready when the port accepts a connection
   milliseconds start_timeout{60'000};
   milliseconds stop_grace{30'000};
-  bool expose_http = true;                                ///< `expose` holds `http`: reachable as /function/NAME
+  bool expose_http = true;  ///< `expose` holds `http`: reachable as /function/NAME
   config::scale scale;
   config::queue queue;
   config::retry retry;
@@ -98,12 +98,12 @@ struct function {
 
 /// One entry of `routes`; first match wins. Empty means "any".
 struct route {
-  std::string host;                                       ///< lower case; exact, or `*.example.com` for any name below it
-  std::string path;                                       ///< exact, or ends in `/*`
+  std::string host;  ///< lower case; exact, or `*.example.com` for any name below it
+  std::string path;  ///< exact, or ends in `/*`
   std::vector<std::string> methods;
   std::vector<std::pair<std::string, std::string>> headers;  ///< name (lower case), exact value
   std::string function;
-  std::optional<std::string> rewrite;                     ///< replaces what stands before the `*`, or an exact path
+  std::optional<std::string> rewrite;  ///< replaces what stands before the `*`, or an exact path
 };
 
 /// The whole file, with `include` merged and `defaults` applied. Functions are sorted by name.

@@ -38,7 +38,8 @@ using environment = std::function<std::optional<std::string>(const std::string& 
 /// Never throws for what a user wrote: every problem is in the result.
 [[nodiscard]] load_result load(const std::string& path, const environment& env);
 
-/// The same for text that is not in a file; `include` is resolved against the working directory. `name` stands for the file.
+/// The same for text that is not in a file; `include` is resolved against the working directory. `name` stands for the
+/// file.
 [[nodiscard]] load_result load_text(std::string_view text, const std::string& name, const environment& env);
 
 }  // namespace rouse::config

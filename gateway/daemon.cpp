@@ -11,9 +11,9 @@
 #include <thread>
 #include <vector>
 
+#include <spdlog/spdlog.h>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/signal_set.hpp>
-#include <spdlog/spdlog.h>
 
 #include "activator/activator.hpp"
 #include "activator/backend/process/keeper.hpp"
@@ -32,7 +32,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto drain_poll = 20ms;
-constexpr auto last_patience = 10s;   // for instances that were told to end by force
+constexpr auto last_patience = 10s;  // for instances that were told to end by force
 
 bool is_loopback(const config::listen_address& where) {
   error_code ec;
@@ -41,7 +41,8 @@ bool is_loopback(const config::listen_address& where) {
 }
 
 bool shows_errors(const config::server& server) {
-  if (server.expose_errors != config::expose_errors::automatic) return server.expose_errors == config::expose_errors::always;
+  if (server.expose_errors != config::expose_errors::automatic)
+    return server.expose_errors == config::expose_errors::always;
   return std::all_of(server.listen.begin(), server.listen.end(), is_loopback);
 }
 
@@ -65,7 +66,8 @@ std::string describe(const tcp::endpoint& where) {
 /// Owns everything that runs, in the order in which it must end.
 class daemon final : public activator::data_plane {
  public:
-  daemon(const config::snapshot& snapshot, const serve_options& options, const process::keeper_handle& keeper, log_output& log)
+  daemon(const config::snapshot& snapshot, const serve_options& options, const process::keeper_handle& keeper,
+         log_output& log)
       : snapshot_(snapshot),
         options_(options),
         log_(log.logger()),
@@ -137,13 +139,14 @@ class daemon final : public activator::data_plane {
 
   void announce() {
     for (const auto& one : listeners_) log_.info("listening on http://{}", describe(one->where()));
-    log_.info("rouse {} is ready: {} functions, {} routes, {} workers; admin on http://{}", version(), snapshot_.functions.size(),
-              snapshot_.routes.size(), workers_.size(), describe(admin_->where()));
+    log_.info("rouse {} is ready: {} functions, {} routes, {} workers; admin on http://{}", version(),
+              snapshot_.functions.size(), snapshot_.routes.size(), workers_.size(), describe(admin_->where()));
     if (!options_.print_quickstart) return;
     const auto& where = listeners_.front()->where();
     const auto host = where.address().is_unspecified() ? "127.0.0.1:" + std::to_string(where.port()) : describe(where);
     std::printf("\nTry:\n");
-    for (const auto& function : snapshot_.functions) std::printf("  curl http://%s/function/%s\n", host.c_str(), function.name.c_str());
+    for (const auto& function : snapshot_.functions)
+      std::printf("  curl http://%s/function/%s\n", host.c_str(), function.name.c_str());
     std::printf("  rouse status\n\n");
     std::fflush(stdout);
   }
@@ -206,7 +209,8 @@ class daemon final : public activator::data_plane {
       if (const auto left = connections()) log_.warn("drain: time is up, ending {} connections", left);
       for (const auto& one : workers_) one->close();
     }
-    const bool closed = std::all_of(listeners_.begin(), listeners_.end(), [](const auto& one) { return one->closed(); });
+    const bool closed =
+        std::all_of(listeners_.begin(), listeners_.end(), [](const auto& one) { return one->closed(); });
     if (cut_ || (closed && connections() == 0)) activator_.expect_more(false);
     const bool hopeless = now >= deadline_ + last_patience;
     if ((instances_ended_ && connections() == 0) || hopeless) return finish(hopeless);

@@ -1,5 +1,5 @@
-// New connections to instances: never more than the instance has slots, never more than four in progress, and none that waits
-// for the kernel's retransmits.
+// New connections to instances: never more than the instance has slots, never more than four in progress, and none that
+// waits for the kernel's retransmits.
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -23,8 +23,9 @@ constexpr std::uint32_t most_dialling = 4;
 constexpr auto first_pause = 1ms;
 constexpr auto longest_pause = 16ms;
 
-/// How long one connect may take before it is dialled again. A full accept queue makes the kernel drop the handshake and wait a
-/// second or more, so most tries are short; every third is longer and longer, so that a far instance is reached as well.
+/// How long one connect may take before it is dialled again. A full accept queue makes the kernel drop the handshake
+/// and wait a second or more, so most tries are short; every third is longer and longer, so that a far instance is
+/// reached as well.
 std::chrono::milliseconds patience_for(unsigned dial) {
   const unsigned doublings = std::min(dial / 3, 6u);
   return dial % 3 == 2 ? 100ms * (1u << (doublings)) : 50ms;
@@ -175,7 +176,8 @@ awaitable<error_code> session::connect_once(router::instance& on, std::chrono::m
 }
 
 /// Asks another worker for an idle connection of its own, since no new one may be made. -1 when none has one.
-/// Not interrupted: the reply names the instance, which lives only as long as slot_ is held. Every worker answers promptly.
+/// Not interrupted: the reply names the instance, which lives only as long as slot_ is held. Every worker answers
+/// promptly.
 awaitable<int> session::borrow(router::instance& on) {
   struct reply {
     int descriptor = -1;
@@ -186,7 +188,8 @@ awaitable<int> session::borrow(router::instance& on) {
     auto answer = std::make_shared<reply>();
     const bool any_age = head_.idempotent;
     other->post([other, &on, any_age, answer, this] {
-      // An older connection may be closing at this moment: of no use to a request that cannot be sent twice, so it makes room.
+      // An older connection may be closing at this moment: of no use to a request that cannot be sent twice, so it
+      // makes room.
       const int released = any_age ? other->pool().release(on) : (other->pool().drop_one(on), -1);
       worker_.post([answer, released, this] {
         answer->descriptor = released;

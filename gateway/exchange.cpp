@@ -11,8 +11,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t session_memory = 2048;    // what a parked request costs besides its buffers, about
-constexpr unsigned most_tries = 64;             // over stale pooled connections and counted attempts together
+constexpr std::size_t session_memory = 2048;  // what a parked request costs besides its buffers, about
+constexpr unsigned most_tries = 64;           // over stale pooled connections and counted attempts together
 constexpr std::size_t response_read = 16 * 1024;
 
 double milliseconds_between(steady::time_point from, steady::time_point to) {
@@ -99,11 +99,13 @@ bool session::match(answer& why) {
       why.type = "no-route";
       why.detail = "the function has no such revision";
       return false;
-    case router::route_error::no_route: break;
+    case router::route_error::no_route:
+      break;
   }
   why.status = 404;
   why.type = "no-route";
-  why.detail = "no route and no function URL matches this host and path; see `routes` and `functions` in the configuration";
+  why.detail =
+      "no route and no function URL matches this host and path; see `routes` and `functions` in the configuration";
   return false;
 }
 
@@ -113,7 +115,8 @@ bool session::admit(answer& why) {
   if (limit > 0 && head_.body == http::framing::length && head_.content_length > limit) {
     why.status = 413;
     why.type = "body-too-large";
-    why.detail = "the body has " + std::to_string(head_.content_length) + " bytes; at most " + std::to_string(limit) + " are accepted";
+    why.detail = "the body has " + std::to_string(head_.content_length) + " bytes; at most " + std::to_string(limit) +
+                 " are accepted";
     return false;
   }
   return prepare_body(why);
@@ -160,8 +163,8 @@ awaitable<bool> session::exchange() {
   co_return co_await conclude(end);
 }
 
-/// An instance that refuses connections has most likely just died, and the control thread is about to learn of it: waits a
-/// moment for that, so that the next try does not choose it again. Such a try is not counted.
+/// An instance that refuses connections has most likely just died, and the control thread is about to learn of it:
+/// waits a moment for that, so that the next try does not choose it again. Such a try is not counted.
 awaitable<void> session::let_crash_be_seen() {
   const auto& on = slot_.on();
   for (int i = 0; i < 20 && interrupted_ == interruption::none; ++i) {
@@ -195,8 +198,10 @@ awaitable<bool> session::obtain_slot(bool at_head) {
       refusal_.detail = "as many requests as `queue` allows wait for this function already";
       refusal_.retry_after = 1;
       co_return false;
-    case activator::parking_lot::park_result::start_failed: co_return explain_failure(function_->lot.failure());
-    case activator::parking_lot::park_result::parked: break;
+    case activator::parking_lot::park_result::start_failed:
+      co_return explain_failure(function_->lot.failure());
+    case activator::parking_lot::park_result::parked:
+      break;
   }
   enter(phase::parked, function_->config.queue.max_wait, parked_at);
   if (worker_.closing()) interrupt(interruption::daemon_ends);
@@ -264,7 +269,8 @@ awaitable<session::attempt_end> session::attempt() {
   http::compose_request(out, head_, info);
   const std::string tail = compose_request_tail(out);
   const std::string_view last = tail.empty() ? std::string_view(held_) : std::string_view(tail);
-  enter(body_complete_ ? phase::waiting : phase::uploading, body_complete_ ? function_->config.timeout : function_->config.stream_idle_timeout, now);
+  enter(body_complete_ ? phase::waiting : phase::uploading,
+        body_complete_ ? function_->config.timeout : function_->config.stream_idle_timeout, now);
   error_code ec;
   auto sent = try_write(upstream_->socket, out, first_body_, last, ec);
   const auto total = out.size() + first_body_.size() + last.size();
@@ -300,7 +306,8 @@ awaitable<session::attempt_end> session::attempt() {
         if (response_.status >= 200 || response_.status == 101) slot_.answered();
         if (response_.status >= 200) break;
         if (response_.status == 101) {
-          if (!head_.upgrade_websocket) co_return refuse_response("the instance switched protocols without being asked to");
+          if (!head_.upgrade_websocket)
+            co_return refuse_response("the instance switched protocols without being asked to");
           co_return co_await tunnel();
         }
         interim_came = true;
@@ -319,7 +326,8 @@ awaitable<session::attempt_end> session::attempt() {
     if (read_ec) {
       if (uploading_) co_await stop_upload();
       if (interrupted_ != interruption::none) co_return attempt_end::refused;
-      if (in.size() > 0) co_return refuse_response("the instance closed the connection in the middle of its response's head");
+      if (in.size() > 0)
+        co_return refuse_response("the instance closed the connection in the middle of its response's head");
       if (interim_came) co_return refuse_response("the instance closed the connection before its final response");
       co_return wrote_any_ ? attempt_end::no_response : attempt_end::untouched;
     }
@@ -377,7 +385,9 @@ session::answer session::explain_interruption() const {
       break;
     case interruption::none:
     case interruption::caller_left:
-    case interruption::too_slow: why.detail = "interrupted"; break;
+    case interruption::too_slow:
+      why.detail = "interrupted";
+      break;
   }
   return why;
 }
@@ -392,7 +402,8 @@ void session::abandon_upstream() {
   slot_.reset();
 }
 
-/// Ends the exchange: the answer to the caller where none has gone out, and the counting. True when the connection goes on.
+/// Ends the exchange: the answer to the caller where none has gone out, and the counting. True when the connection goes
+/// on.
 awaitable<bool> session::conclude(attempt_end end) {
   if (uploading_) co_await stop_upload();
   if (end == attempt_end::finished) {
@@ -415,8 +426,10 @@ awaitable<bool> session::conclude(attempt_end end) {
   }
   answer why;
   if (interrupted_ != interruption::none) {
-    if (interrupted_ == interruption::park_timeout) counters_->shed[static_cast<std::size_t>(shed_reason::park_timeout)].add();
-    if (interrupted_ == interruption::daemon_ends) counters_->shed[static_cast<std::size_t>(shed_reason::draining)].add();
+    if (interrupted_ == interruption::park_timeout)
+      counters_->shed[static_cast<std::size_t>(shed_reason::park_timeout)].add();
+    if (interrupted_ == interruption::daemon_ends)
+      counters_->shed[static_cast<std::size_t>(shed_reason::draining)].add();
     why = explain_interruption();
   } else if (end == attempt_end::refused) {
     why = std::move(refusal_);

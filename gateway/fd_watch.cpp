@@ -29,7 +29,9 @@ void fd_watch::remove(client& who) noexcept {
   who.watched_fd_ = -1;
 }
 
-void fd_watch::stop() { epoll_.close(); }
+void fd_watch::stop() {
+  epoll_.close();
+}
 
 void fd_watch::wait() {
   epoll_.async_wait(asio::posix::descriptor_base::wait_read, [this](const error_code& ec) {

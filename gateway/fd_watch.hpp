@@ -1,7 +1,8 @@
 #pragma once
-// Notices that a peer closed a socket on which nobody reads at the moment: parked callers, callers of slow functions, and idle
-// upstream connections. Asio reports a FIN only to a pending read, and a read would take bytes that are not wanted yet; an
-// epoll set of our own with EPOLLRDHUP, itself watched by Asio, sees it within a millisecond. One worker's thread only.
+// Notices that a peer closed a socket on which nobody reads at the moment: parked callers, callers of slow functions,
+// and idle upstream connections. Asio reports a FIN only to a pending read, and a read would take bytes that are not
+// wanted yet; an epoll set of our own with EPOLLRDHUP, itself watched by Asio, sees it within a millisecond. One
+// worker's thread only.
 
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 

@@ -7,8 +7,8 @@
 #include <cstring>
 #include <stdexcept>
 
-#include <boost/asio/ip/v6_only.hpp>
 #include <spdlog/spdlog.h>
+#include <boost/asio/ip/v6_only.hpp>
 
 namespace rouse::gateway {
 
@@ -17,14 +17,15 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int backlog = 4096;
-constexpr int accepts_per_turn = 64;   // then requests in progress have their turn
+constexpr int accepts_per_turn = 64;  // then requests in progress have their turn
 constexpr auto pause_when_full = 100ms;
 constexpr auto between_complaints = 10s;
 
 constexpr char too_many_reply[] =
     "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nContent-Length: 126\r\n"
     "Retry-After: 1\r\nConnection: close\r\n\r\n"
-    "{\"type\":\"no-capacity\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"`server.limits.connections` "
+    "{\"type\":\"no-capacity\",\"title\":\"Service "
+    "Unavailable\",\"status\":503,\"detail\":\"`server.limits.connections` "
     "callers are connected\"}";
 
 std::string describe(const tcp::endpoint& where) {
@@ -43,7 +44,8 @@ listener::listener(const config::listen_address& where, worker& on, site& shared
     if (!ec) return;
     std::string mend;
     if (ec == asio::error::address_in_use) mend = "; another program listens there: stop it, or change `server.listen`";
-    if (ec == asio::error::access_denied) mend = "; ports below 1024 need privileges: choose another in `server.listen`";
+    if (ec == asio::error::access_denied)
+      mend = "; ports below 1024 need privileges: choose another in `server.listen`";
     throw std::runtime_error("cannot listen on " + describe(where_) + ": " + what + ": " + ec.message() + mend);
   };
   check("address");
@@ -105,7 +107,8 @@ bool listener::too_many() const {
 listener::accepted listener::accept_one() {
   sockaddr_storage peer{};
   socklen_t size = sizeof peer;
-  const int fd = ::accept4(acceptor_.native_handle(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  const int fd =
+      ::accept4(acceptor_.native_handle(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd < 0) {
     if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) return accepted::yes;
     return errno == EAGAIN || errno == EWOULDBLOCK ? accepted::none : accepted::failed;
@@ -114,7 +117,8 @@ listener::accepted listener::accept_one() {
   from.resize(size);
   std::memcpy(from.data(), &peer, size);
   if (too_many()) {
-    [[maybe_unused]] const auto sent = ::send(fd, too_many_reply, sizeof too_many_reply - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    [[maybe_unused]] const auto sent =
+        ::send(fd, too_many_reply, sizeof too_many_reply - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     ::close(fd);
   } else {
     least_loaded().adopt(fd, from);
@@ -132,8 +136,9 @@ void listener::accept_some() {
     const auto now = steady::now();
     if (now - complained_ > between_complaints) {
       complained_ = now;
-      site_.log.error("cannot accept connections: {}; raise the limit of open files (ulimit -n) or set server.limits.connections",
-                      std::strerror(error));
+      site_.log.error(
+          "cannot accept connections: {}; raise the limit of open files (ulimit -n) or set server.limits.connections",
+          std::strerror(error));
     }
     pause_.expires_after(pause_when_full);
     pause_.async_wait([this](const error_code& ec) {

@@ -1,6 +1,6 @@
 #pragma once
-// Accepts callers' connections and hands each to the worker with the fewest. Runs on the first worker's thread, so that a
-// daemon with one worker pays for no thread hop; the other workers get theirs by post.
+// Accepts callers' connections and hands each to the worker with the fewest. Runs on the first worker's thread, so that
+// a daemon with one worker pays for no thread hop; the other workers get theirs by post.
 
 #include <atomic>
 #include <memory>
@@ -15,7 +15,8 @@ namespace rouse::gateway {
 
 class listener {
  public:
-  /// Binds and listens; throws std::runtime_error that names the address and what to do. Nothing is accepted before start().
+  /// Binds and listens; throws std::runtime_error that names the address and what to do. Nothing is accepted before
+  /// start().
   listener(const config::listen_address& where, worker& on, site& shared);
 
   /// Any thread.

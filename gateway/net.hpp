@@ -1,6 +1,6 @@
 #pragma once
-// The concrete networking types of the data plane. One alias for each, so that no any_io_executor, strand or timer per request
-// slips into the warm path.
+// The concrete networking types of the data plane. One alias for each, so that no any_io_executor, strand or timer per
+// request slips into the warm path.
 
 #include <chrono>
 

@@ -1,4 +1,5 @@
-// Bodies, in both directions at once, with bounded memory: a piece is read only when the piece before it has been written.
+// Bodies, in both directions at once, with bounded memory: a piece is read only when the piece before it has been
+// written.
 
 #include <algorithm>
 #include <array>
@@ -14,9 +15,9 @@ namespace rouse::gateway {
 
 namespace {
 
-constexpr std::uint64_t most_held = 64 * 1024;   // a body up to this size can be sent again
+constexpr std::uint64_t most_held = 64 * 1024;  // a body up to this size can be sent again
 constexpr std::size_t small_piece = 16 * 1024;
-constexpr std::size_t large_piece = 64 * 1024;   // once a stream fills small ones
+constexpr std::size_t large_piece = 64 * 1024;  // once a stream fills small ones
 constexpr std::string_view continue_head = "HTTP/1.1 100 Continue\r\n\r\n";
 
 void append_chunk_size(std::string& out, std::size_t size) {
@@ -34,7 +35,8 @@ void append_last_chunk(std::string& out, const std::string& trailers) {
 
 }  // namespace
 
-std::size_t session::try_write(tcp_socket& to, std::string_view a, std::string_view b, std::string_view c, error_code& ec) {
+std::size_t session::try_write(tcp_socket& to, std::string_view a, std::string_view b, std::string_view c,
+                               error_code& ec) {
   const std::array<asio::const_buffer, 3> parts = {asio::buffer(a.data(), a.size()), asio::buffer(b.data(), b.size()),
                                                    asio::buffer(c.data(), c.size())};
   const std::size_t used = !c.empty() ? 3 : !b.empty() ? 2 : 1;
@@ -51,7 +53,8 @@ std::size_t session::try_write(tcp_socket& to, std::string_view a, std::string_v
   return ec ? 0 : sent;
 }
 
-/// Writes what try_write left over. `a` may be the worker's scratch string: what is left of it is copied before waiting.
+/// Writes what try_write left over. `a` may be the worker's scratch string: what is left of it is copied before
+/// waiting.
 awaitable<error_code> session::write_rest(tcp_socket& to, std::size_t sent, std::string_view a, std::string_view b,
                                           std::string_view c) {
   std::string kept;
@@ -77,7 +80,8 @@ void session::progress() {
   deadline_ = allowed.count() ? steady::now() + allowed : steady::time_point::max();
 }
 
-// --- the request's body ------------------------------------------------------------------------------------------------
+// --- the request's body
+// ------------------------------------------------------------------------------------------------
 
 /// Looks at what of the body came with the head. Chunks are decoded in place, once, before any attempt.
 bool session::prepare_body(answer& why) {
@@ -144,7 +148,7 @@ awaitable<void> session::upload() {
     continue_sent_ = true;
     error_code ec;
     const auto sent = try_write(socket_, continue_head, {}, {}, ec);
-    if (!ec && sent < continue_head.size()) ec = co_await write_rest(socket_, sent, continue_head, {}, {});
+    if (!ec && sent < continue_head.size()) ec = co_await write_rest(socket_, sent, continue_head);
     if (ec && !upload_stop_) interrupt(interruption::caller_left);
     if (ec || upload_stop_) co_return;
   }
@@ -236,7 +240,8 @@ awaitable<void> session::stop_upload() {
   }
 }
 
-// --- the response -------------------------------------------------------------------------------------------------------
+// --- the response
+// -------------------------------------------------------------------------------------------------------
 
 /// Passes on an interim response. 100 is not: rouse has answered the caller's Expect itself.
 awaitable<error_code> session::pass_interim() {
@@ -246,7 +251,7 @@ awaitable<error_code> session::pass_interim() {
     out.clear();
     http::compose_interim(out, response_);
     const auto sent = try_write(socket_, out, {}, {}, ec);
-    if (!ec && sent < out.size()) ec = co_await write_rest(socket_, sent, out, {}, {});
+    if (!ec && sent < out.size()) ec = co_await write_rest(socket_, sent, out);
   }
   upstream_->in.consume(response_head_bytes_);
   co_return ec;
@@ -256,10 +261,16 @@ awaitable<error_code> session::pass_interim() {
 void session::compose_caller_head() {
   const bool old_caller = head_.version < 11;
   switch (response_.body) {
-    case http::framing::none: body_out_ = http::body_out::none; break;
-    case http::framing::length: body_out_ = http::body_out::length; break;
+    case http::framing::none:
+      body_out_ = http::body_out::none;
+      break;
+    case http::framing::length:
+      body_out_ = http::body_out::length;
+      break;
     case http::framing::chunked:
-    case http::framing::until_close: body_out_ = old_caller ? http::body_out::until_close : http::body_out::chunked; break;
+    case http::framing::until_close:
+      body_out_ = old_caller ? http::body_out::until_close : http::body_out::chunked;
+      break;
   }
   http::reply_info info;
   info.caller_version = head_.version;
@@ -279,7 +290,9 @@ bool session::next_piece(piece& next) {
   auto& in = upstream_->in;
   auto* data = static_cast<char*>(in.data().data());
   switch (response_.body) {
-    case http::framing::none: next.done = true; return true;
+    case http::framing::none:
+      next.done = true;
+      return true;
     case http::framing::length:
       next.used = static_cast<std::size_t>(std::min<std::uint64_t>(in.size(), response_left_));
       next.body = {data, next.used};
@@ -312,7 +325,10 @@ awaitable<error_code> session::send_piece(const piece& next, bool first) {
       append_chunk_size(out, next.body.size());
       behind = "\r\n";
     }
-    if (next.done) append_last_chunk(behind, response_decoder_ && response_.body == http::framing::chunked ? response_decoder_->trailers() : std::string());
+    if (next.done)
+      append_last_chunk(behind, response_decoder_ && response_.body == http::framing::chunked
+                                    ? response_decoder_->trailers()
+                                    : std::string());
   }
   const auto total = out.size() + next.body.size() + behind.size();
   if (total == 0) co_return error_code();
@@ -338,7 +354,8 @@ awaitable<session::attempt_end> session::relay_response() {
     piece next;
     if (!next_piece(next)) {
       if (!first) co_return attempt_end::broken;
-      co_return refuse_response(std::string("the instance's chunked response is not valid: ") + response_decoder_->detail());
+      co_return refuse_response(std::string("the instance's chunked response is not valid: ") +
+                                response_decoder_->detail());
     }
     if (closed) next.done = true;
     const auto ec = co_await send_piece(next, first);

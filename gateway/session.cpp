@@ -16,10 +16,10 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t first_read = 4 * 1024;
 constexpr std::size_t largest_read = 16 * 1024;
-constexpr auto polite_close = 2s;         // how long a caller may go on sending after our last word
-constexpr auto drain_linger = 1s;         // for a request that crosses the beginning of a drain
-constexpr auto answer_time = 30s;         // to take an error's few bytes
-constexpr auto watch_after = 100ms;       // waits shorter than this are not watched for the caller's leaving
+constexpr auto polite_close = 2s;    // how long a caller may go on sending after our last word
+constexpr auto drain_linger = 1s;    // for a request that crosses the beginning of a drain
+constexpr auto answer_time = 30s;    // to take an error's few bytes
+constexpr auto watch_after = 100ms;  // waits shorter than this are not watched for the caller's leaving
 
 std::string text_of(const tcp::endpoint& peer) {
   auto address = peer.address();
@@ -58,13 +58,16 @@ session::session(worker& on, tcp_socket socket, const tcp::endpoint& peer)
       trusted_(is_trusted(on.shared().snapshot.server.trusted_proxies, peer)),
       read_size_(first_read) {}
 
-session::~session() { worker_.watch().remove(*this); }
+session::~session() {
+  worker_.watch().remove(*this);
+}
 
 awaitable<void> session::run() {
   const auto& limits = worker_.shared().snapshot.server.limits;
   for (;;) {
     // Between requests and while a head arrives.
-    enter(in_.size() ? phase::head : phase::idle, in_.size() ? limits.header_timeout : limits.idle_timeout, steady::now());
+    enter(in_.size() ? phase::head : phase::idle, in_.size() ? limits.header_timeout : limits.idle_timeout,
+          steady::now());
     if (worker_.draining()) end_soon();
     http::parse_result parsed;
     std::size_t looked_at = 0;
@@ -83,7 +86,8 @@ awaitable<void> session::run() {
           answer why;
           why.status = interrupted_ == interruption::daemon_ends ? 503 : 408;
           why.type = interrupted_ == interruption::daemon_ends ? "draining" : "request-timeout";
-          why.detail = interrupted_ == interruption::daemon_ends ? "rouse is shutting down" : "the request's head did not arrive in time";
+          why.detail = interrupted_ == interruption::daemon_ends ? "rouse is shutting down"
+                                                                 : "the request's head did not arrive in time";
           last_ = unread_ = true;
           worker_.stats().unmatched.add();
           co_await refuse(std::move(why));
@@ -132,7 +136,9 @@ void session::consume_request() {
   pump_.reset();
 }
 
-bool session::keeps_connection() const noexcept { return head_.keep_alive && !last_ && !worker_.draining(); }
+bool session::keeps_connection() const noexcept {
+  return head_.keep_alive && !last_ && !worker_.draining();
+}
 
 void session::enter(phase next, std::chrono::milliseconds allowed, steady::time_point now) {
   phase_ = next;
@@ -162,7 +168,7 @@ awaitable<bool> session::refuse(answer why) {
   error_code ec;
   std::size_t sent = socket_.write_some(asio::buffer(out), ec);
   if (ec == asio::error::would_block) ec = {};
-  if (!ec && sent < out.size()) ec = co_await write_rest(socket_, sent, out, {}, {});
+  if (!ec && sent < out.size()) ec = co_await write_rest(socket_, sent, out);
   bytes_out_ += out.size();
   co_return keep && !ec && interrupted_ == interruption::none;
 }
@@ -207,15 +213,20 @@ void session::drain() {
   if (phase_ == phase::idle) end_soon();
 }
 
-/// The caller was not told that the connection ends, so a request may be under way: it is waited for a moment and served.
-void session::end_soon() { deadline_ = std::min(deadline_, steady::now() + drain_linger); }
+/// The caller was not told that the connection ends, so a request may be under way: it is waited for a moment and
+/// served.
+void session::end_soon() {
+  deadline_ = std::min(deadline_, steady::now() + drain_linger);
+}
 
 void session::close() {
   last_ = true;
   interrupt(interruption::daemon_ends);
 }
 
-void session::on_peer_closed() { interrupt(interruption::caller_left); }
+void session::on_peer_closed() {
+  interrupt(interruption::caller_left);
+}
 
 void session::on_sweep(steady::time_point now) {
   // A cancel misses what is just completing, and the walk may be waiting again.
@@ -225,13 +236,18 @@ void session::on_sweep(steady::time_point now) {
     switch (phase_) {
       case phase::idle:
       case phase::head:
-      case phase::closing: return interrupt(interruption::too_slow);
-      case phase::parked: return interrupt(interruption::park_timeout);
+      case phase::closing:
+        return interrupt(interruption::too_slow);
+      case phase::parked:
+        return interrupt(interruption::park_timeout);
       case phase::dialling:
-      case phase::waiting: return interrupt(interruption::function_timeout);
+      case phase::waiting:
+        return interrupt(interruption::function_timeout);
       case phase::uploading:
-      case phase::streaming: return interrupt(interruption::stream_idle);
-      case phase::tunnel: return;
+      case phase::streaming:
+        return interrupt(interruption::stream_idle);
+      case phase::tunnel:
+        return;
     }
   }
   const bool waits = phase_ == phase::dialling || phase_ == phase::waiting || phase_ == phase::streaming;

@@ -1,11 +1,11 @@
 #pragma once
-// One caller's connection, and the walk of each of its requests: read the head, match, take a slot or park, forward, relay the
-// response, give the slot back. Requests on one connection are served in order. Lives on one worker; owned by the coroutine
-// that runs it (worker::serve). The main coroutine waits for one thing at a time; deadlines, a leaving caller and the end of
-// the daemon interrupt it by naming a reason and cancelling whatever it waits for.
+// One caller's connection, and the walk of each of its requests: read the head, match, take a slot or park, forward,
+// relay the response, give the slot back. Requests on one connection are served in order. Lives on one worker; owned by
+// the coroutine that runs it (worker::serve). The main coroutine waits for one thing at a time; deadlines, a leaving
+// caller and the end of the daemon interrupt it by naming a reason and cancelling whatever it waits for.
 //
-// The code stands in the order of the walk: session.cpp (heads, refusals), exchange.cpp (match, slot, attempts), dial.cpp
-// (connections), relay.cpp (bodies), tunnel.cpp (after 101).
+// The code stands in the order of the walk: session.cpp (heads, refusals), exchange.cpp (match, slot, attempts),
+// dial.cpp (connections), relay.cpp (bodies), tunnel.cpp (after 101).
 
 #include <cstdint>
 #include <memory>
@@ -46,15 +46,24 @@ class session final : public sweep_entry, public fd_watch::client, public sessio
   /// Where the walk stands; decides what a deadline means.
   enum class phase : std::uint8_t { idle, head, parked, dialling, uploading, waiting, streaming, tunnel, closing };
   enum class interruption : std::uint8_t {
-    none, caller_left, too_slow, park_timeout, function_timeout, stream_idle, max_duration, bad_body, body_too_large, daemon_ends
+    none,
+    caller_left,
+    too_slow,
+    park_timeout,
+    function_timeout,
+    stream_idle,
+    max_duration,
+    bad_body,
+    body_too_large,
+    daemon_ends
   };
   /// How one attempt on one instance ended.
   enum class attempt_end : std::uint8_t {
-    finished,        ///< the response went out whole
-    broken,          ///< the response had begun and could not be finished: the caller's connection must be reset
-    untouched,       ///< failed before any byte was written to the instance
-    no_response,     ///< failed after bytes were written, before any came back
-    refused,         ///< the answer to the caller is in refusal_ (502, 504, ...)
+    finished,     ///< the response went out whole
+    broken,       ///< the response had begun and could not be finished: the caller's connection must be reset
+    untouched,    ///< failed before any byte was written to the instance
+    no_response,  ///< failed after bytes were written, before any came back
+    refused,      ///< the answer to the caller is in refusal_ (502, 504, ...)
   };
   struct answer {
     unsigned status = 502;
@@ -101,16 +110,18 @@ class session final : public sweep_entry, public fd_watch::client, public sessio
   // relay.cpp
   bool prepare_body(answer& why);
   std::string compose_request_tail(std::string& out);
-  static std::size_t try_write(tcp_socket& to, std::string_view a, std::string_view b, std::string_view c, error_code& ec);
+  static std::size_t try_write(tcp_socket& to, std::string_view a, std::string_view b, std::string_view c,
+                               error_code& ec);
   void begin_upload();
-  awaitable<error_code> write_rest(tcp_socket& to, std::size_t sent, std::string_view a, std::string_view b, std::string_view c);
+  awaitable<error_code> write_rest(tcp_socket& to, std::size_t sent, std::string_view a, std::string_view b = {},
+                                   std::string_view c = {});
   awaitable<void> upload();
   awaitable<bool> upload_piece();
   awaitable<void> stop_upload();
   struct piece {
     std::string_view body;
-    std::size_t used = 0;      ///< bytes of the upstream buffer that it stands for
-    bool done = false;         ///< it ends the response
+    std::size_t used = 0;  ///< bytes of the upstream buffer that it stands for
+    bool done = false;     ///< it ends the response
   };
   awaitable<attempt_end> relay_response();
   void compose_caller_head();
@@ -128,17 +139,17 @@ class session final : public sweep_entry, public fd_watch::client, public sessio
 
   worker& worker_;
   tcp_socket socket_;
-  timer pause_;                            ///< waits of the main coroutine that are not on a socket
+  timer pause_;  ///< waits of the main coroutine that are not on a socket
   const std::string caller_;
   const bool trusted_;
-  boost::beast::flat_buffer in_;           ///< the head in progress and what followed it; stable during an exchange
+  boost::beast::flat_buffer in_;  ///< the head in progress and what followed it; stable during an exchange
   std::size_t read_size_;
   phase phase_ = phase::idle;
   steady::time_point deadline_ = steady::time_point::max();
   steady::time_point phase_began_;
   interruption interrupted_ = interruption::none;
-  bool last_ = false;                      ///< close after the exchange in progress
-  bool unread_ = false;                    ///< the caller may still be sending: close politely
+  bool last_ = false;    ///< close after the exchange in progress
+  bool unread_ = false;  ///< the caller may still be sending: close politely
 
   // the exchange in progress
   http::request_head head_;
@@ -160,22 +171,22 @@ class session final : public sweep_entry, public fd_watch::client, public sessio
   answer refusal_;
   unsigned counted_attempts_ = 0;
   std::string connect_error_;
-  bool on_reused_ = false;                 ///< the attempt in progress goes over a connection that was used before
+  bool on_reused_ = false;  ///< the attempt in progress goes over a connection that was used before
   std::uint64_t bytes_in_ = 0;
   std::uint64_t bytes_out_ = 0;
 
   // the request's body
-  std::string_view first_body_;            ///< what of it (decoded) came with the head
-  std::size_t first_consumed_ = 0;         ///< bytes of in_ behind the head that belong to it
-  std::uint64_t body_left_ = 0;            ///< of a Content-Length, still to be read from the caller
-  bool body_complete_ = false;             ///< read from the caller to its end
-  bool body_held_ = true;                  ///< all that was read of it can be sent again
-  std::string held_;                       ///< what was read after first_body_, while it is held
+  std::string_view first_body_;     ///< what of it (decoded) came with the head
+  std::size_t first_consumed_ = 0;  ///< bytes of in_ behind the head that belong to it
+  std::uint64_t body_left_ = 0;     ///< of a Content-Length, still to be read from the caller
+  bool body_complete_ = false;      ///< read from the caller to its end
+  bool body_held_ = true;           ///< all that was read of it can be sent again
+  std::string held_;                ///< what was read after first_body_, while it is held
   std::optional<http::chunk_decoder> decoder_;
   std::unique_ptr<boost::beast::flat_buffer> pump_;  ///< reads of the body behind first_body_
-  bool uploading_ = false;                 ///< the upload coroutine runs
+  bool uploading_ = false;                           ///< the upload coroutine runs
   bool upload_stop_ = false;
-  bool reading_body_ = false;              ///< the upload waits for the caller, not for the instance
+  bool reading_body_ = false;  ///< the upload waits for the caller, not for the instance
   bool request_sent_ = false;
   bool wrote_any_ = false;
   bool continue_sent_ = false;
@@ -185,9 +196,9 @@ class session final : public sweep_entry, public fd_watch::client, public sessio
   http::response_head response_;
   std::size_t response_head_bytes_ = 0;
   std::optional<http::chunk_decoder> response_decoder_;
-  bool response_began_ = false;            ///< a byte of it went to the caller
+  bool response_began_ = false;  ///< a byte of it went to the caller
   http::body_out body_out_ = http::body_out::none;
-  bool announced_keep_ = false;            ///< what the caller was told of its connection
+  bool announced_keep_ = false;  ///< what the caller was told of its connection
   std::uint64_t response_left_ = 0;
   bool tunnel_up_runs_ = false;
 };

@@ -1,6 +1,6 @@
 #pragma once
-// What all workers share while they serve: the snapshot, its routes, the functions' runtimes, and where lines are logged.
-// Made by the daemon before the workers; read-only to them.
+// What all workers share while they serve: the snapshot, its routes, the functions' runtimes, and where lines are
+// logged. Made by the daemon before the workers; read-only to them.
 
 #include <memory>
 #include <vector>
@@ -22,8 +22,8 @@ struct site {
   activator::activator& functions;
   access_logger& access;
   spdlog::logger& log;
-  bool expose_errors = false;        ///< failed starts are explained to callers
-  std::vector<worker*> workers;      ///< by index; filled before any of them runs
+  bool expose_errors = false;    ///< failed starts are explained to callers
+  std::vector<worker*> workers;  ///< by index; filled before any of them runs
 };
 
 }  // namespace rouse::gateway

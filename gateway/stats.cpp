@@ -4,12 +4,18 @@ namespace rouse::gateway {
 
 const char* to_string(shed_reason reason) noexcept {
   switch (reason) {
-    case shed_reason::queue_full: return "queue-full";
-    case shed_reason::park_timeout: return "park-timeout";
-    case shed_reason::start_failed: return "start-failed";
-    case shed_reason::draining: return "draining";
-    case shed_reason::caller_left: return "caller-left";
-    case shed_reason::count_: break;
+    case shed_reason::queue_full:
+      return "queue-full";
+    case shed_reason::park_timeout:
+      return "park-timeout";
+    case shed_reason::start_failed:
+      return "start-failed";
+    case shed_reason::draining:
+      return "draining";
+    case shed_reason::caller_left:
+      return "caller-left";
+    case shed_reason::count_:
+      break;
   }
   return "unknown";
 }

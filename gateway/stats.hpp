@@ -1,6 +1,6 @@
 #pragma once
-// What one worker counts about one function. Written by that worker only, read by the admin thread at a scrape; made when the
-// worker first sees the function, so that a function that is never called costs nothing.
+// What one worker counts about one function. Written by that worker only, read by the admin thread at a scrape; made
+// when the worker first sees the function, so that a function that is never called costs nothing.
 
 #include <array>
 #include <atomic>
@@ -19,11 +19,11 @@ enum class shed_reason : std::uint8_t { queue_full, park_timeout, start_failed, 
 [[nodiscard]] const char* to_string(shed_reason reason) noexcept;
 
 struct function_counters {
-  std::array<activator::counter, 500> by_code;              ///< index: status - 100
-  activator::duration_histogram request_duration;           ///< from the head read until the exchange was closed
-  activator::duration_histogram park_duration;              ///< only of requests that parked
+  std::array<activator::counter, 500> by_code;     ///< index: status - 100
+  activator::duration_histogram request_duration;  ///< from the head read until the exchange was closed
+  activator::duration_histogram park_duration;     ///< only of requests that parked
   activator::counter retries;
-  activator::counter requests_in_flight;                    ///< goes up and down: exchanges with a slot
+  activator::counter requests_in_flight;  ///< goes up and down: exchanges with a slot
   std::array<activator::counter, static_cast<std::size_t>(shed_reason::count_)> shed;
 };
 
@@ -51,8 +51,8 @@ class worker_stats {
     return table_[function].load(std::memory_order_acquire);
   }
 
-  activator::counter connections;                           ///< open callers' connections; goes up and down
-  activator::counter unmatched;                             ///< requests refused before a function was known (404, 400, ...)
+  activator::counter connections;  ///< open callers' connections; goes up and down
+  activator::counter unmatched;    ///< requests refused before a function was known (404, 400, ...)
 
  private:
   std::vector<std::atomic<function_counters*>> table_;

@@ -1,6 +1,6 @@
 #pragma once
-// The deadlines of one worker: an intrusive list that is walked every 100 ms, so that setting or moving a deadline is one store
-// and no request needs a timer. One worker's thread only.
+// The deadlines of one worker: an intrusive list that is walked every 100 ms, so that setting or moving a deadline is
+// one store and no request needs a timer. One worker's thread only.
 
 #include <boost/intrusive/list.hpp>
 
@@ -9,7 +9,8 @@
 namespace rouse::gateway {
 
 /// Something that has a deadline, or wants to be looked at now and then, while it lives.
-class sweep_entry : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+class sweep_entry
+    : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
  public:
   /// Called at each sweep. May cancel and post, but must not destroy any entry before it returns.
   virtual void on_sweep(steady::time_point now) = 0;

@@ -50,7 +50,7 @@ awaitable<session::attempt_end> session::tunnel() {
   std::string_view first(static_cast<const char*>(in.data().data()), in.size());
   error_code ec;
   const auto sent = try_write(socket_, out, first, {}, ec);
-  if (!ec && sent < out.size() + first.size()) ec = co_await write_rest(socket_, sent, out, first, {});
+  if (!ec && sent < out.size() + first.size()) ec = co_await write_rest(socket_, sent, out, first);
   in.clear();
   if (!ec) co_await pass(upstream_->socket, socket_, in, bytes_out_);
   if (ec) cancel_waits();
@@ -70,7 +70,7 @@ awaitable<void> session::tunnel_up() {
   if (!first.empty()) {
     error_code ec;
     const auto sent = try_write(upstream_->socket, first, {}, {}, ec);
-    if (!ec && sent < first.size()) ec = co_await write_rest(upstream_->socket, sent, first, {}, {});
+    if (!ec && sent < first.size()) ec = co_await write_rest(upstream_->socket, sent, first);
     if (ec) {
       cancel_waits();
       co_return;
@@ -81,7 +81,8 @@ awaitable<void> session::tunnel_up() {
 }
 
 /// One direction, to its end: a proper end closes the other side's half, an error ends both directions.
-awaitable<void> session::pass(tcp_socket& from, tcp_socket& to, boost::beast::flat_buffer& buffer, std::uint64_t& count) {
+awaitable<void> session::pass(tcp_socket& from, tcp_socket& to, boost::beast::flat_buffer& buffer,
+                              std::uint64_t& count) {
   for (;;) {
     const auto [ec, n] = co_await from.async_read_some(buffer.prepare(piece_size), as_result);
     if (ec == asio::error::eof) {
@@ -93,7 +94,7 @@ awaitable<void> session::pass(tcp_socket& from, tcp_socket& to, boost::beast::fl
     const std::string_view piece(static_cast<const char*>(buffer.prepare(n).data()), n);
     error_code write_ec;
     const auto sent = try_write(to, piece, {}, {}, write_ec);
-    if (!write_ec && sent < n) write_ec = co_await write_rest(to, sent, piece, {}, {});
+    if (!write_ec && sent < n) write_ec = co_await write_rest(to, sent, piece);
     if (write_ec) break;
     count += n;
   }

@@ -11,8 +11,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto keep_default = 60s;               // for servers that announce nothing
-constexpr auto fresh_enough_to_trust = 10ms;     // younger ones are not looked at before use
+constexpr auto keep_default = 60s;            // for servers that announce nothing
+constexpr auto fresh_enough_to_trust = 10ms;  // younger ones are not looked at before use
 constexpr auto fresh_enough_for_post = 1s;
 constexpr std::size_t large_buffer = 32 * 1024;  // a bigger one is given back before idling
 
@@ -39,7 +39,9 @@ void upstream::on_peer_closed() {
 upstream_pool::upstream_pool(asio::io_context& context, fd_watch& watch, unsigned worker)
     : context_(context), watch_(watch), worker_(worker) {}
 
-upstream_pool::~upstream_pool() { close_all(); }
+upstream_pool::~upstream_pool() {
+  close_all();
+}
 
 std::unique_ptr<upstream> upstream_pool::pop(list& from, std::size_t at) {
   auto connection = std::move(from[at]);
@@ -68,7 +70,8 @@ std::unique_ptr<upstream> upstream_pool::take(router::instance& on, bool idempot
 
 void upstream_pool::put(std::unique_ptr<upstream> connection, steady::time_point now) {
   const auto state = connection->on_.state();
-  // "gone" and "stopping" were set before every worker was told to forget the instance; later puts must not slip in behind.
+  // "gone" and "stopping" were set before every worker was told to forget the instance; later puts must not slip in
+  // behind.
   if (state == router::instance_state::gone || state == router::instance_state::stopping) return;
   if (connection->keep.count() == 1) return;  // announced one second: less our margin, nothing
   connection->in.clear();

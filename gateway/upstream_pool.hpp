@@ -1,7 +1,7 @@
 #pragma once
-// One worker's connections to instances. Idle ones are kept here; a busy one belongs to its session, which also holds the
-// slot. Together, over all workers, they never exceed an instance's slot limit (router::instance::ledger): a server with one
-// thread would hang on a connection that we merely keep.
+// One worker's connections to instances. Idle ones are kept here; a busy one belongs to its session, which also holds
+// the slot. Together, over all workers, they never exceed an instance's slot limit (router::instance::ledger): a server
+// with one thread would hang on a connection that we merely keep.
 
 #include <memory>
 #include <unordered_map>
@@ -17,8 +17,8 @@ namespace rouse::gateway {
 
 class upstream_pool;
 
-/// A connection to an instance. Counts in the ledger from its making to its end, so it must end before its slot is given back
-/// or, when idle, before the instance is freed.
+/// A connection to an instance. Counts in the ledger from its making to its end, so it must end before its slot is
+/// given back or, when idle, before the instance is freed.
 class upstream final : public fd_watch::client {
  public:
   /// The caller has already counted it in `on.connections.connections`.
@@ -28,9 +28,9 @@ class upstream final : public fd_watch::client {
   upstream& operator=(const upstream&) = delete;
 
   tcp_socket socket;
-  boost::beast::flat_buffer in;            ///< what was read and not yet used
-  bool reused = false;                     ///< it carried an exchange before
-  std::chrono::seconds keep{0};            ///< how long it may idle, as the instance announced; 0: not announced
+  boost::beast::flat_buffer in;  ///< what was read and not yet used
+  bool reused = false;           ///< it carried an exchange before
+  std::chrono::seconds keep{0};  ///< how long it may idle, as the instance announced; 0: not announced
 
   [[nodiscard]] router::instance& on() const noexcept { return on_; }
   void on_peer_closed() override;
@@ -47,8 +47,8 @@ class upstream_pool {
   upstream_pool(asio::io_context& context, fd_watch& watch, unsigned worker);
   ~upstream_pool();
 
-  /// The most recently used idle connection that may carry the request, or nothing. A request that is not idempotent takes only
-  /// one idle for under a second: the instance may be closing an older one at this moment.
+  /// The most recently used idle connection that may carry the request, or nothing. A request that is not idempotent
+  /// takes only one idle for under a second: the instance may be closing an older one at this moment.
   [[nodiscard]] std::unique_ptr<upstream> take(router::instance& on, bool idempotent, steady::time_point now);
   /// Keeps a connection for the next request; closes it when the instance takes no more work.
   void put(std::unique_ptr<upstream> connection, steady::time_point now);

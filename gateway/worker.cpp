@@ -5,15 +5,15 @@
 #include <array>
 #include <random>
 
-#include <boost/asio/co_spawn.hpp>
 #include <spdlog/spdlog.h>
+#include <boost/asio/co_spawn.hpp>
 
 #include "gateway/session.hpp"
 
 namespace rouse::gateway {
 
-/// An exchange that nobody waits for any more: the caller left or the time was up. Holds its slot while the instance still
-/// works on it.
+/// An exchange that nobody waits for any more: the caller left or the time was up. Holds its slot while the instance
+/// still works on it.
 class lingering final : public sweep_entry, public session_hook {
  public:
   lingering(std::unique_ptr<upstream> connection_in, activator::slot held, steady::time_point until_in)
@@ -35,7 +35,8 @@ class lingering final : public sweep_entry, public session_hook {
 
 struct worker_members {
   template <typename T>
-  using list = boost::intrusive::list<T, boost::intrusive::base_hook<session_hook>, boost::intrusive::constant_time_size<false>>;
+  using list =
+      boost::intrusive::list<T, boost::intrusive::base_hook<session_hook>, boost::intrusive::constant_time_size<false>>;
   list<session> sessions;
   list<lingering> lingerings;
 };
@@ -55,7 +56,9 @@ worker::worker(unsigned index, site& shared)
 
 worker::~worker() = default;
 
-void worker::run() { context_.run(); }
+void worker::run() {
+  context_.run();
+}
 
 std::uint64_t worker::random() noexcept {
   // SplitMix64 (Steele, Lea, Flood 2014): names and spreads things, guards nothing.

@@ -1,6 +1,6 @@
 #pragma once
-// One thread of the data plane: an io_context of its own, its callers' sessions, its connections to instances, its deadlines.
-// A connection never migrates. Other threads reach a worker only by post().
+// One thread of the data plane: an io_context of its own, its callers' sessions, its connections to instances, its
+// deadlines. A connection never migrates. Other threads reach a worker only by post().
 
 #include <atomic>
 #include <cstdint>
@@ -39,7 +39,8 @@ class worker {
   /// The thread's body: runs until stop() has been called and every session has ended.
   void run();
 
-  // --- any thread -----------------------------------------------------------------------------------------------------
+  // --- any thread
+  // -----------------------------------------------------------------------------------------------------
   template <typename Handler>
   void post(Handler handler) {
     asio::post(context_, std::move(handler));
@@ -56,7 +57,8 @@ class worker {
   /// Lets run() return once everything has ended.
   void stop();
 
-  // --- this worker's thread -------------------------------------------------------------------------------------------
+  // --- this worker's thread
+  // -------------------------------------------------------------------------------------------
   [[nodiscard]] asio::io_context& context() noexcept { return context_; }
   [[nodiscard]] unsigned index() const noexcept { return index_; }
   [[nodiscard]] site& shared() noexcept { return site_; }
@@ -95,7 +97,7 @@ class worker {
   std::atomic<std::uint32_t> load_{0};
   worker_stats stats_;
   std::unique_ptr<struct worker_members> members_;  ///< what runs here, to be told of drain and end
-  std::size_t tasks_ = 0;  ///< coroutines that run
+  std::size_t tasks_ = 0;                           ///< coroutines that run
   bool draining_ = false;
   bool closing_ = false;
   bool stopping_ = false;

@@ -1,7 +1,7 @@
 #pragma once
-// The seam behind which instances are started and stopped. A backend is told what should run and reports what happened; it
-// decides nothing. Everything here happens on the control thread. A new backend is a folder beside this file, a line in the
-// table of built-ins (gateway/main.cpp), and a run of the contract test (tests/activator/backend_contract.hpp).
+// The seam behind which instances are started and stopped. A backend is told what should run and reports what happened;
+// it decides nothing. Everything here happens on the control thread. A new backend is a folder beside this file, a line
+// in the table of built-ins (gateway/main.cpp), and a run of the contract test (tests/activator/backend_contract.hpp).
 
 #include <chrono>
 #include <cstdint>
@@ -14,12 +14,13 @@
 
 namespace rouse::activator {
 
-/// How to run one instance. `id` is chosen by the activator, never used twice, and names the instance in every later call.
+/// How to run one instance. `id` is chosen by the activator, never used twice, and names the instance in every later
+/// call.
 struct start_spec {
   std::uint64_t id = 0;
   std::string function;
   std::string revision;
-  std::string instance;                      ///< its name in logs and status: REVISION-ID
+  std::string instance;  ///< its name in logs and status: REVISION-ID
   std::vector<std::string> command;
   std::map<std::string, std::string> env;
   std::string directory;
@@ -30,23 +31,24 @@ struct start_spec {
 /// Where an instance can be reached, and the connection that proved it, if the backend has one to give away.
 struct ready_report {
   router::address where;
-  int probe_socket = -1;                     ///< a connected, non-blocking descriptor; the receiver owns it
+  int probe_socket = -1;  ///< a connected, non-blocking descriptor; the receiver owns it
 };
 
 /// The end of an instance, asked for or not.
 struct exit_report {
-  bool was_ready = false;                    ///< on_ready was reported before
-  bool was_asked = false;                    ///< stop() was called before
-  std::string reason;                        ///< a word for the metric: exited, signalled, timeout, spawn, port
-  std::string detail;                        ///< a sentence for people: "exited with status 3 before it listened on port 20017"
-  std::vector<std::string> last_lines;       ///< the last lines it wrote, at most 20
+  bool was_ready = false;  ///< on_ready was reported before
+  bool was_asked = false;  ///< stop() was called before
+  std::string reason;      ///< a word for the metric: exited, signalled, timeout, spawn, port
+  std::string detail;      ///< a sentence for people: "exited with status 3 before it listened on port 20017"
+  std::vector<std::string> last_lines;  ///< the last lines it wrote, at most 20
 };
 
 /// What a backend reports, on the control thread, never from inside start() or stop().
 class backend_listener {
  public:
   virtual void on_ready(std::uint64_t id, ready_report report) = 0;
-  /// Exactly once for every start(), and the last thing heard of that id. After it nothing of the instance runs any more.
+  /// Exactly once for every start(), and the last thing heard of that id. After it nothing of the instance runs any
+  /// more.
   virtual void on_exit(std::uint64_t id, exit_report report) = 0;
   /// One line of output, without its line end, at most 16 KiB.
   virtual void on_output(std::uint64_t id, std::string line) = 0;
