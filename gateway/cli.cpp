@@ -1,4 +1,5 @@
 #include "gateway/cli.hpp"
+#include "router/routes.hpp"
 
 #include <malloc.h>
 
@@ -215,7 +216,16 @@ class log_printer {
 std::optional<config::snapshot> load_or_explain(const std::string& path, cli_io& io) {
   auto loaded = config::load(path, io.env);
   ::malloc_trim(0);  // the parser's tree of a large file is not kept
-  if (loaded.value) return std::move(loaded.value);
+  if (loaded.value) {
+    try {
+      // The route table knows a few more spellings that servers read in different ways, and refuses them.
+      const router::route_table routes(*loaded.value);
+      return std::move(loaded.value);
+    } catch (const std::invalid_argument& refused) {
+      io.err << path << ": " << refused.what() << '\n';
+      return {};
+    }
+  }
   for (const auto& problem : loaded.problems) io.err << problem.to_string() << '\n';
   return {};
 }
