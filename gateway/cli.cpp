@@ -1,5 +1,4 @@
 #include "gateway/cli.hpp"
-#include "router/routes.hpp"
 
 #include <malloc.h>
 
@@ -9,6 +8,7 @@
 #include <cstdio>
 #include <optional>
 #include <ostream>
+#include <stdexcept>
 #include <utility>
 
 #include <fmt/format.h>
@@ -18,6 +18,7 @@
 #include "gateway/escape.hpp"
 #include "gateway/table.hpp"
 #include "gateway/version.hpp"
+#include "router/routes.hpp"
 
 namespace rouse::gateway {
 namespace {
