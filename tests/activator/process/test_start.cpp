@@ -7,7 +7,6 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "activator/backend/process/listeners.hpp"
 #include "tests/activator/process/bed.hpp"
 
 using namespace std::chrono_literals;
@@ -216,49 +215,42 @@ TEST_CASE("with ready.path, ready means a 2xx, and the probes' connections are n
 
 namespace {
 
-/// Takes ports from under the instance: the shell starts a listener of the test's, outside of the instance.
+/// Takes ports from under an instance: it says which port it was given and waits until the test has taken it. Every
+/// other one is only bound, which the instance finds out by failing, the others also listen, which the backend sees.
 struct thief {
   explicit thief(bed& on, int most) {
-    // A function that asks the test to take its port, waits until it has, and then tries to listen.
-    name = "/tmp/rouse-test-thief-" + std::to_string(::getpid());
-    ::unlink(name.c_str());
-    REQUIRE(::mkfifo(name.c_str(), 0600) == 0);
-    id = on.start(spec_of({"/bin/sh", "-c", "echo want $PORT; read go < " + name + "; exec " + fast_function}));
+    id = on.start(
+        spec_of({"/bin/sh", "-c",
+                 "echo want $PORT; until [ -e " + at.path + "/$PORT ]; do sleep 0.01; done; exec " + fast_function}));
     std::size_t seen = 0;
     const auto step = [&] {
       auto& lines = on.of(id).lines;
       for (; seen < lines.size(); ++seen) {
         if (lines[seen].rfind("want ", 0) != 0) continue;
-        const auto port = static_cast<std::uint16_t>(std::stoi(lines[seen].substr(5)));
-        asked.push_back(port);
-        if (static_cast<int>(asked.size()) <= most) take(port);
-        const int go = ::open(name.c_str(), O_RDWR);
-        REQUIRE(::write(go, "go\n", 3) == 3);
-        held.push_back(go);
+        const std::string port = lines[seen].substr(5);
+        asked.push_back(static_cast<std::uint16_t>(std::stoi(port)));
+        if (static_cast<int>(asked.size()) <= most) take(asked.back(), asked.size() % 2 == 0);
+        at.file(port, "go", 0600);
       }
       return on.of(id).ready + on.of(id).exits > 0;
     };
     REQUIRE(rouse::activator::contract::run_until(on.control, step));
   }
   ~thief() {
-    ::unlink(name.c_str());
     for (const int fd : held) ::close(fd);
   }
-  void take(std::uint16_t port) {
+  void take(std::uint16_t port, bool listens) {
     const int s = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in at{};
-    at.sin_family = AF_INET;
-    at.sin_port = htons(port);
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    sockaddr_in where{};
+    where.sin_family = AF_INET;
+    where.sin_port = htons(port);
+    where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     held.push_back(s);
-    // Another program on this machine may be looking whether the port is free, or have taken it: then it is lost as
-    // well.
-    const int on = 1;
-    ::setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    const auto bound = [&] { return ::bind(s, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0; };
-    if (wait_for([&] { return bound() || !rouse::process::listening(port).empty(); })) ::listen(s, 8);
+    // Another rouse on this machine may at this moment be asking whether the port is free.
+    REQUIRE(wait_for([&] { return ::bind(s, reinterpret_cast<sockaddr*>(&where), sizeof where) == 0; }));
+    if (listens) ::listen(s, 8);
   }
-  std::string name;
+  scratch at;
   std::uint64_t id = 0;
   std::vector<int> held;
   std::vector<std::uint16_t> asked;
