@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include <catch2/catch.hpp>
+
 #include "activator/lifecycle.hpp"
 #include "fakes.hpp"
 
