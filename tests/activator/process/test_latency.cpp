@@ -26,5 +26,10 @@ TEST_CASE("a function that is up in two milliseconds is ready soon after") {
   std::sort(took.begin(), took.end());
   std::printf("start() to on_ready(), 200 starts: p50 %.2f ms, p90 %.2f ms, p99 %.2f ms, max %.2f ms\n", took[100],
               took[180], took[198], took[199]);
+  // Beside other tests on two cores; what it takes on a quiet machine is measured by the cold-start bench.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+  CHECK(took[100] < 1000);
+#else
   CHECK(took[100] < 100);
+#endif
 }

@@ -249,7 +249,8 @@ TEST_CASE("the combined access log is one line, whatever the caller sent") {
 }
 
 TEST_CASE("the JSON access log holds what is known") {
-  auto entry = hostile_entry(hostile());
+  const auto text = hostile();
+  auto entry = hostile_entry(text);
   entry.function = "hello";
   entry.request_id = "r1";
   entry.duration_ms = 12.3456;
