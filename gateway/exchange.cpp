@@ -186,7 +186,11 @@ bool session::may_retry(attempt_end end) const noexcept {
 
 /// Parks until a slot is granted. False with refusal_ set, or with interrupted_ set.
 awaitable<bool> session::obtain_slot(bool at_head) {
-  activator::waiter place(worker_.mailbox(), [this] { pause_.cancel(); });
+  bool woken = false;  // the outcome may be read only then
+  activator::waiter place(worker_.mailbox(), [this, &woken] {
+    woken = true;
+    pause_.cancel();
+  });
   const auto parked_at = steady::now();
   const auto memory = session_memory + in_.capacity() + held_.capacity() + (pump_ ? pump_->capacity() : 0);
   switch (function_->lot.park(place, memory, at_head)) {
@@ -206,7 +210,7 @@ awaitable<bool> session::obtain_slot(bool at_head) {
   enter(phase::parked, function_->config.queue.max_wait, parked_at);
   if (worker_.closing()) interrupt(interruption::daemon_ends);
   worker_.watch().add(*this, socket_.native_handle());
-  while (place.result() == activator::waiter::outcome::waiting && interrupted_ == interruption::none) {
+  while (!woken && interrupted_ == interruption::none) {
     pause_.expires_at(steady::time_point::max());
     co_await pause_.async_wait(as_result);
   }
