@@ -236,7 +236,8 @@ TEST_CASE("the combined access log is one line, whatever the caller sent") {
   }
   CHECK(std::count(line.begin(), line.end(), '"') == 6);  // those of the format
 
-  auto entry = hostile_entry("/apache_pb.gif");
+  const std::string target = "/apache_pb.gif";
+  auto entry = hostile_entry(target);
   entry.referer = {};
   entry.user_agent = "Mozilla/4.08 [en] \"x\"";
   CHECK(format_access(config::access_log::combined, entry) ==
