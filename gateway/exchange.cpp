@@ -163,11 +163,12 @@ awaitable<bool> session::exchange() {
   co_return co_await conclude(end);
 }
 
-/// An instance that refuses connections has most likely just died, and the control thread is about to learn of it:
-/// waits a moment for that, so that the next try does not choose it again. Such a try is not counted.
+/// An instance that refuses connections has most likely just died, and the control thread is about to learn of it (late
+/// on a machine that is short of CPU): waits at most a second for that, so that the next try does not choose it again.
+/// Such a try is not counted.
 awaitable<void> session::let_crash_be_seen() {
   const auto& on = slot_.on();
-  for (int i = 0; i < 20 && interrupted_ == interruption::none; ++i) {
+  for (int i = 0; i < 200 && interrupted_ == interruption::none; ++i) {
     if (on.state() == router::instance_state::gone) {
       --counted_attempts_;
       break;
