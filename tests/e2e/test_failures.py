@@ -107,10 +107,11 @@ class Crash(unittest.TestCase):
                 self.assertEqual((broken.status, broken.problem()["type"]), (502, "instance-failed"))
                 # It may have been done: it is not tried again. (The next one may be, when it is refused by the dead instance.)
                 self.assertEqual(rouse.metric("rouse_retries_total", function="echo"), 0)
+                # A process that is just ending may still accept a connection, and what is written to it may not be sent twice.
+                rouse.wait_log(r"ended by itself .*status 3")
                 after = caller.request("POST", "/function/echo", body="more")
             self.assertEqual((after.status, after.json()["body"]), (200, "more"))
             self.assertNotEqual(after.json()["pid"], old)
-            rouse.wait_log(r"ended by itself .*status 3")
 
     def test_a_get_is_tried_again_on_another_instance(self):
         with Daemon({"functions": {"gated": python_function("gated.py")}}) as rouse:
@@ -147,6 +148,7 @@ class Crash(unittest.TestCase):
     def test_what_keeps_crashing_is_not_started_in_a_loop(self):
         with Daemon({"functions": {"work": trouble("unless", ".", scale={"min": 1})}}) as rouse:
             killed = set()
+            wait_for(lambda: rouse.instance_pids("gated.py"), what="the first instance runs")
             began = time.monotonic()
             while time.monotonic() - began < 2.5:
                 for pid in rouse.instance_pids("gated.py"):
