@@ -99,8 +99,8 @@ class daemon final : public activator::data_plane {
 
   int run() {
     wait_for_signal();
+    admin_->start();  // may throw, so before anything runs
     activator_.start();
-    admin_->start();
     std::vector<std::thread> threads;
     for (const auto& one : workers_) threads.emplace_back([&one] { one->run(); });
     threads.emplace_back([this] { admin_context_.run(); });
