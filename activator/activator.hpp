@@ -1,13 +1,15 @@
 #pragma once
-// The control thread's part of rouse: it decides how many instances each function has, starts and stops them through a
-// backend, and publishes those that are ready to the functions' parking lots. Owns every instance. All of it runs on
-// one control executor; what workers may touch is named in `function_runtime`.
+// The control thread's part of rouse: it decides how many instances each revision has, starts and stops them through a
+// backend, publishes those that are ready to the parking lots, and moves traffic between revisions. Owns every
+// instance. All of it runs on one control executor; what workers may touch comes to them in a view (runtime.hpp).
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,88 +18,49 @@
 #include <boost/asio/io_context.hpp>
 
 #include "activator/backend/backend.hpp"
-#include "activator/output_ring.hpp"
-#include "activator/parking_lot.hpp"
-#include "activator/stats.hpp"
+#include "activator/data_plane.hpp"
+#include "activator/function_control.hpp"
+#include "activator/pools.hpp"
+#include "activator/runtime.hpp"
+#include "activator/status.hpp"
 #include "config/config.hpp"
 
 namespace rouse::activator {
 
-/// What workers and the control thread share about one function (in this version: of its only revision). Lives as long
-/// as the activator.
-class function_runtime {
- public:
-  function_runtime(const config::function& config, std::uint32_t index, std::function<void()> demand);
-  const config::function& config;
-  const std::uint32_t index;  ///< into snapshot.functions
-  park_budget budget;
-  parking_lot lot;
-  output_ring output;  ///< what its instances wrote lately; for `rouse logs`
-};
-
-/// What the activator asks of the data plane. Implemented by the gateway; called on the control thread; `then` is
-/// called later on the control thread.
-class data_plane {
- public:
-  /// Every worker closes its idle connections to this instance and takes no new one; `then` once all have.
-  virtual void forget(router::instance& which, std::function<void()> then) = 0;
-  /// `then` once every worker has passed a quiescent point, so that nothing unpublished before is looked at any more.
-  virtual void quiesce(std::function<void()> then) = 0;
-
- protected:
-  ~data_plane() = default;
-};
-
-/// For the admin interface: plain values copied on the control thread.
-struct instance_status {
-  std::uint64_t id = 0;
-  std::string name;
-  std::string state;    ///< starting, ready, draining, stopping, ...
-  std::string address;  ///< "127.0.0.1:20001"; empty while starting
-  std::uint32_t in_flight = 0;
-  std::chrono::milliseconds age{0};
-};
-struct decision_status {
-  std::chrono::system_clock::time_point at;
-  unsigned from = 0;
-  unsigned to = 0;
-  std::string reason;
-};
-struct function_status {
-  std::string name;
-  std::string revision;
-  std::uint64_t parked = 0;
-  std::uint64_t parked_bytes = 0;
-  std::uint64_t in_flight = 0;
-  unsigned desired = 0;
-  std::vector<instance_status> instances;
-  std::vector<decision_status> decisions;  ///< the last ten, newest first
-  std::string failure;                     ///< why the last start failed; empty when none is in force
-  std::uint64_t decisions_up = 0;
-  std::uint64_t decisions_down = 0;
-  std::map<std::string, std::uint64_t> start_failures;  ///< by reason word
-  std::uint64_t cold_starts = 0;
-  std::uint64_t cold_start_sum_ns = 0;
-  std::vector<std::uint64_t> cold_start_buckets;  ///< as duration_histogram, not cumulative
+/// What was set by hand and outlives the daemon.
+struct kept_settings {
+  std::map<std::string, overrides> functions;
+  std::set<std::string> cordoned;  ///< pools
 };
 
 class activator final : public backend_listener {
  public:
-  /// Borrows everything; `snapshot`, `plane` and `log` outlive it. `workers` sizes the instances' ledgers.
-  /// The backend is given by use_backend() because each needs the other.
-  activator(boost::asio::io_context& control, const config::snapshot& snapshot, data_plane& plane, unsigned workers,
-            spdlog::logger& log);
+  /// Borrows the rest, which outlives it. `workers` sizes counters and ledgers. The backend is given by use_backend()
+  /// because each needs the other. `kept` is what an earlier daemon left.
+  activator(boost::asio::io_context& control, std::shared_ptr<const config::snapshot> snapshot, data_plane& plane,
+            unsigned workers, spdlog::logger& log, kept_settings kept = {});
   /// When nobody waits and no slot is taken any more: the workers are joined by then.
   ~activator();
 
   void use_backend(backend& with) noexcept;
-  /// Starts what `scale.min` asks for, and the tick.
+  /// Starts what `scale.min` and schedules ask for, and the tick.
   void start();
 
-  /// Runtime of each function, by its index in the snapshot. Fixed from construction; any thread.
-  [[nodiscard]] function_runtime& at(std::uint32_t function) noexcept;
-  [[nodiscard]] function_runtime* find(std::string_view name) noexcept;
-  [[nodiscard]] std::size_t size() const noexcept;
+  /// What the workers begin with; before they run. Later ones come through data_plane::serve().
+  [[nodiscard]] std::shared_ptr<const view> first_view() const;
+
+  // --- control thread; what returns text returns an error in words, or nothing ---------------------------------------
+  /// Replaces the configuration: live keys at once, revisions by rollout. `routes` is built from `snapshot`.
+  void reload(std::shared_ptr<const config::snapshot> snapshot, std::shared_ptr<const router::route_table> routes);
+  /// nullptr: no such function.
+  [[nodiscard]] function_control* find(std::string_view function) noexcept;
+  [[nodiscard]] std::string set_traffic(function_control& of, const std::map<std::string, std::uint32_t>& weights);
+  [[nodiscard]] std::string set_scale(function_control& of, std::optional<unsigned> min, std::optional<unsigned> max);
+  void restart(function_control& of);
+  /// False: no such pool.
+  [[nodiscard]] bool cordon(std::string_view pool, bool on);
+  /// What is to be kept over a restart of the daemon.
+  [[nodiscard]] kept_settings kept() const;
 
   /// Ends every instance: idle ones now, busy ones as their last slot is given back or, at `deadline`, by force; then
   /// `done`, once, on the control thread and never from inside. Work that is parked still gets its instance until then;
@@ -107,11 +70,20 @@ class activator final : public backend_listener {
   void shut_down(std::chrono::steady_clock::time_point deadline, std::function<void()> done);
 
   /// While set, shut_down() is not over although nothing runs: callers are still connected, and what they send gets its
-  /// instance. Control thread.
+  /// instance.
   void expect_more(bool more);
 
-  /// In the order of the snapshot. Control thread only.
+  /// In the order of the configuration; functions that it does not name any more, but that still have instances, last.
   [[nodiscard]] std::vector<function_status> status() const;
+  /// The same in pieces: appends those that follow, for about `slice`. True when all are there; begins anew when
+  /// functions came or went in between.
+  struct partial_status {
+    std::vector<function_status> functions;
+    std::size_t next = 0;          ///< where to go on
+    std::uint64_t generation = 0;  ///< of the list of functions
+  };
+  bool add_status(partial_status& out, std::chrono::microseconds slice) const;
+  [[nodiscard]] std::vector<pool_status> pools() const;
 
   // backend_listener
   void on_ready(std::uint64_t id, ready_report report) override;

@@ -1,5 +1,5 @@
 #pragma once
-// Which function is to be looked at when: one ordered set of due times in place of a timer per function, so that
+// Which lifecycle is to be looked at when: one ordered set of due times in place of a timer per function, so that
 // functions at rest cost nothing. Control thread only.
 
 #include <chrono>
@@ -15,15 +15,14 @@ class agenda {
  public:
   using time_point = std::chrono::steady_clock::time_point;
 
-  explicit agenda(std::size_t functions) : due_(functions, never) {}
-
-  /// Replaces the due time of `function`; nothing takes it off.
-  void set(std::uint32_t function, std::optional<time_point> due) {
-    auto& at = due_[function];
+  /// Replaces the due time of the lifecycle with this number; nothing takes it off.
+  void set(std::uint32_t number, std::optional<time_point> due) {
+    if (number >= due_.size()) due_.resize(number + 1, never);
+    auto& at = due_[number];
     if (at == due.value_or(never)) return;
-    if (at != never) order_.erase({at, function});
+    if (at != never) order_.erase({at, number});
     at = due.value_or(never);
-    if (at != never) order_.insert({at, function});
+    if (at != never) order_.insert({at, number});
   }
 
   [[nodiscard]] std::optional<time_point> earliest() const {
@@ -31,12 +30,12 @@ class agenda {
     return order_.begin()->first;
   }
 
-  /// Takes off one function that is due at `now`, the longest overdue first.
+  /// Takes off one that is due at `now`, the longest overdue first.
   [[nodiscard]] std::optional<std::uint32_t> pop(time_point now) {
     if (order_.empty() || order_.begin()->first > now) return std::nullopt;
-    const auto function = order_.begin()->second;
-    set(function, std::nullopt);
-    return function;
+    const auto number = order_.begin()->second;
+    set(number, std::nullopt);
+    return number;
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return order_.size(); }

@@ -1,26 +1,64 @@
-#include "activator/lifecycle.hpp"
+// Demand and decision: what is looked at, what the autoscaler makes of it, and when to look again.
 
-#include <unistd.h>
+#include "activator/lifecycle.hpp"
 
 #include <algorithm>
 #include <cassert>
 #include <utility>
 
+#include "activator/schedule.hpp"
 #include "activator/words.hpp"
 
 namespace rouse::activator {
+namespace {
 
-lifecycle::lifecycle(surroundings& around, function_runtime& runtime) : around_(around), runtime_(runtime) {}
+std::int64_t nanoseconds(lifecycle::time_point at) {
+  return std::chrono::nanoseconds(at.time_since_epoch()).count();
+}
 
-lifecycle::~lifecycle() = default;
+}  // namespace
+
+lifecycle::lifecycle(surroundings& around, std::uint32_t number, std::shared_ptr<revision_runtime> runtime)
+    : around_(around), number_(number), runtime_(std::move(runtime)) {}
+
+lifecycle::~lifecycle() {
+  if (unmet_ > 0) around_.pools.add_unmet(places_.front().pool, -static_cast<int>(unmet_));
+  around_.pools.want_no_more(number_);
+}
+
+void lifecycle::configure(std::shared_ptr<const config::revision> config, const std::vector<config::pool>& pools) {
+  if (unmet_ > 0) around_.pools.add_unmet(places_.front().pool, -static_cast<int>(std::exchange(unmet_, 0)));
+  config_ = std::move(config);
+  places_.clear();
+  for (const auto& use : config_->pools)
+    places_.push_back(place{around_.pools.number_of(pools[use.pool].name), use.max});
+  const auto& scale = config_->scale;
+  schedule_ = scale.schedule.empty() ? nullptr : std::make_unique<const scale_schedule>(scale);
+  scheduled_ = scale_limits{scale.min, scale.max};
+  schedule_due_.reset();
+  for (auto& one : instances_) one.self->set_slot_limit(config_->concurrency);
+  if (!instances_.empty()) runtime_->lot.offer();
+}
+
+void lifecycle::set_bounds(std::optional<unsigned> min, std::optional<unsigned> max) noexcept {
+  own_min_ = min;
+  own_max_ = max;
+}
+
+void lifecycle::replace_all() {
+  for (auto& one : instances_) one.outdated = true;
+}
 
 void lifecycle::evaluate(time_point now) {
-  runtime_.lot.acknowledge_demand();
+  runtime_->lot.acknowledge_demand();
   end_backoff(now);
   retire();
   for (const auto& one : instances_) {
     if (one.at == phase::ready) backoff_.ran(one.ready_at, now);
   }
+  observe(now);
+  end_ejections(now);
+  look_for_sick(now);
   refuse_while_nothing_comes(now);
   release_slow_answers(now);
   if (deadline_) {
@@ -28,45 +66,174 @@ void lifecycle::evaluate(time_point now) {
   } else {
     evaluate_running(now);
   }
+  end_drained(now);
+  end_frozen(now);
   schedule(now);
 }
 
-void lifecycle::evaluate_running(time_point now) {
-  const auto state = count(now);
-  const unsigned current = state.ready + state.starting;
-  auto decision = decide(state);
-  unsigned stopped = 0;
-  if (decision.desired < current) {
-    stopped = stop_idle(current - decision.desired, now);
-    decision.desired =
-        current - stopped;  // a request may win an instance before it is told to stop; then that one stays
+/// The load since the last look, as the exact average that the workers' meters give.
+void lifecycle::observe(time_point now) {
+  const auto reading = read_load();
+  const auto from = std::exchange(observed_, now);
+  const auto before = std::exchange(seen_load_, reading);
+  if (!from || now <= *from) return;
+  const double time = std::chrono::duration<double>(now - *from).count();
+  double average = 0;
+  switch (config_->scale.metric) {
+    case config::scale_metric::concurrency: {
+      // A request that arrived before the last look and was counted after it is caught up with here; the reverse, one
+      // that is dated after `now`, can make the difference a little negative.
+      const auto spent =
+          static_cast<std::int64_t>(reading.integral(nanoseconds(now)) - before.integral(nanoseconds(*from)));
+      average = std::max<double>(0, static_cast<double>(spent)) / 1e9 / time;
+      break;
+    }
+    case config::scale_metric::rps:
+      average = static_cast<double>(reading.arrivals - before.arrivals) / time;
+      break;
+    case config::scale_metric::backlog:
+      average = static_cast<double>(waiting_events());
+      break;
   }
-  const bool waiting = backoff_.waiting(now);
-  // What cannot be started must not make `desired` follow each request up and down.
-  if (waiting && !refusing_ && stopped == 0) decision.desired = std::max(decision.desired, desired_);
-  if (refusing_ && decision.desired < desired_) decision.reason = "a start failed and nothing waits any more";
-  set_desired(decision.desired, decision.reason);
-  if (waiting) return;
-  for (auto have = current; have < decision.desired; ++have) start_one(now);
+  scaler_.observe(average, *from, now);
 }
 
-scale_state lifecycle::count(time_point now) const {
-  const auto& config = runtime_.config;
-  scale_state state;
-  state.min = config.scale.min;
-  state.max = config.scale.max;
-  state.idle = config.scale.idle;
-  state.concurrency = config.concurrency;
-  state.parked = runtime_.lot.parked();
-  for (const auto& one : instances_) {
-    if (one.at == phase::starting) ++state.starting;
-    if (one.at != phase::ready) continue;  // slots on an instance that is to end need no instance to come
-    ++state.ready;
-    const auto taken = one.self->slots_taken();
-    state.in_flight += taken;
-    if (taken == 0 && now - idle_since(one) >= state.idle) ++state.idle_expired;
+load_meter::reading lifecycle::read_load() const {
+  load_meter::reading sum;
+  for (unsigned i = 0; i < runtime_->workers(); ++i) {
+    if (const auto* counters = runtime_->peek(i)) sum.add(counters->load.read());
   }
-  return state;
+  return sum;
+}
+
+std::uint64_t lifecycle::waiting_events() const {
+  return around_.backlog ? around_.backlog(*runtime_) : 0;
+}
+
+void lifecycle::follow_schedule(time_point now) {
+  if (!schedule_ || (schedule_due_ && now < *schedule_due_)) return;
+  const auto wall = around_.wall();
+  const auto answer = schedule_->at(wall);
+  scheduled_ = answer.limits;
+  schedule_due_.reset();
+  if (answer.until) schedule_due_ = now + std::chrono::ceil<std::chrono::milliseconds>(*answer.until - wall);
+}
+
+void lifecycle::evaluate_running(time_point now) {
+  follow_schedule(now);
+  auto state = count();
+  if (surge_ && state.starting > 0) {  // no capacity that anybody asked for
+    --state.starting;
+  } else if (surge_ && state.ready > 0) {
+    --state.ready;
+  }
+  const unsigned current = state.ready + state.starting;
+  auto decision = decide(state, now);
+  unsigned gone = 0;
+  if (decision.desired < current) {
+    gone = decision.cause == scale_cause::idle && decision.desired == 0
+               ? go_to_zero(now)
+               : shrink(state.ready - std::min(state.ready, decision.desired), now);
+    // A request may win an instance before it is told to stop; then that one stays. The surge goes with the others,
+    // though it was not counted.
+    decision.desired = current - std::min(gone, current);
+  }
+  if (retiring_) retire_instances(now);  // those too that are no capacity, as the frozen ones
+  const bool waiting = backoff_.waiting(now);
+  // What cannot be started must not make `desired` follow each request up and down.
+  if (waiting && !refusing_ && gone == 0) decision.desired = std::max(decision.desired, desired_);
+  if (refusing_ && decision.desired < desired_) {
+    decision.cause = scale_cause::failed;
+    decision.reason = "a start failed and nothing waits any more";
+  }
+  if (decision.desired < desired_ && decision.reason.empty()) {
+    decision.cause = scale_cause::replaced;
+    decision.reason = "an instance ended, and no other is needed";
+  }
+  set_desired(decision.desired, decision.cause, decision.reason);
+  if (std::exchange(lacks_room_, false)) around_.pools.want_no_more(number_);
+  if (decision.desired > current) {
+    grow(decision.desired - current, current, !waiting, now);
+    report_unmet_min(count(), limits().min);
+  }
+  if (!waiting) roll_outdated(decision.desired, now);
+  runtime_->no_room = lacks_room_ && in_phase(phase::ready) + in_phase(phase::starting) == 0;
+  if (state.ready + state.starting + state.draining == 0 && decision.desired == 0) {
+    scaler_.forget();
+    observed_.reset();
+  }
+}
+
+scale_decision lifecycle::decide(const counted& state, time_point now) {
+  const auto bounds = limits();
+  report_unmet_min(state, bounds.min);
+  if (retiring_) return {0, scale_cause::replaced, "another revision has taken its place", {}};
+  scale_input input;
+  input.ready = state.ready;
+  input.starting = state.starting;
+  input.parked = state.parked;
+  input.slots = config_->concurrency;
+  input.in_flight = state.in_flight;
+  input.waiting_events = waiting_events();
+  input.last_active = state.last_active;
+  input.share = share_;
+  auto decision = scaler_.decide(config_->scale, config::target_of(*config_), bounds, input, now);
+  scaler_due_ = decision.next;
+  if (decision.desired < std::min(floor_, bounds.max)) {
+    decision.desired = std::min(floor_, bounds.max);
+    decision.cause = scale_cause::rollout;
+    decision.reason = "a rollout needs " + std::to_string(floor_) + " before traffic moves";
+  }
+  return decision;
+}
+
+scale_limits lifecycle::limits() const {
+  auto out = scheduled_;
+  if (own_max_) out.max = *own_max_;
+  if (own_min_) out.min = *own_min_;
+  if (share_ <= 0) out.min = 0;
+  if (ceiling_) out.max = std::min(out.max, *ceiling_);
+  out.min = std::min(out.min, out.max);
+  return out;
+}
+
+void lifecycle::report_unmet_min(const counted& state, unsigned min) {
+  const unsigned have = state.ready + state.starting;
+  const unsigned unmet = retiring_ || have >= min ? 0 : min - have;
+  if (unmet == unmet_) return;
+  around_.pools.add_unmet(places_.front().pool, static_cast<int>(unmet) - static_cast<int>(unmet_));
+  unmet_ = unmet;
+}
+
+lifecycle::counted lifecycle::count() const {
+  counted out;
+  out.parked = runtime_->lot.parked();
+  for (const auto& one : instances_) {
+    switch (one.at) {
+      case phase::starting:
+        ++out.starting;
+        break;
+      case phase::ready:
+        ++out.ready;
+        if (one.outdated) ++out.outdated;
+        out.in_flight += one.self->slots_taken();
+        out.last_active = std::max(out.last_active, idle_since(one));
+        break;
+      case phase::ejected:
+        ++out.ejected;
+        break;
+      case phase::draining:
+        ++out.draining;
+        break;
+      case phase::frozen:
+        ++out.frozen;
+        break;
+      case phase::stopping:
+      case phase::exited:
+        break;
+    }
+  }
+  return out;
 }
 
 lifecycle::time_point lifecycle::idle_since(const tracked& one) {
@@ -77,157 +244,64 @@ unsigned lifecycle::in_phase(phase which) const {
   return static_cast<unsigned>(std::ranges::count(instances_, which, &tracked::at));
 }
 
-void lifecycle::start_one(time_point now) {
-  assert(around_.with && "use_backend() comes before the first request");
-  const auto& config = runtime_.config;
-  start_spec spec;
-  spec.id = around_.next_id++;
-  spec.function = config.name;
-  spec.revision = config.revision;
-  spec.instance = config.revision + "-" + std::to_string(spec.id);
-  spec.command = config.command;
-  spec.env = config.env;
-  spec.directory = config.directory;
-  spec.ready_path = config.ready_path;
-  spec.start_timeout = config.start_timeout;
-  tracked one;
-  one.self = std::make_unique<router::instance>(spec.id, spec.instance, config.concurrency, around_.workers);
-  one.began = now;
-  instances_.push_back(std::move(one));
-  around_.by_id.emplace(spec.id, this);
-  around_.with->start(spec);
+unsigned lifecycle::ready() const {
+  const auto serves = [](const tracked& one) { return one.at == phase::ready && !one.outdated; };
+  return static_cast<unsigned>(std::ranges::count_if(instances_, serves));
 }
 
-void lifecycle::on_ready(std::uint64_t id, const ready_report& report, time_point now) {
-  auto& one = find(id);
-  if (one.at != phase::starting) {  // told to stop while it was starting
-    assert(one.at == phase::stopping && !one.published);
-    if (report.probe_socket >= 0) ::close(report.probe_socket);
-    return;
-  }
-  auto& self = *one.self;
-  self.set_address(report.where);
-  self.set_birth(std::chrono::nanoseconds(one.began.time_since_epoch()).count(),
-                 std::chrono::nanoseconds(now.time_since_epoch()).count());
-  if (report.probe_socket >= 0) {
-    self.connections.connections.store(1);
-    self.connections.probe_socket.store(report.probe_socket);
-  }
-  one.at = phase::ready;
-  one.ready_at = now;
-  const bool opened = self.open();
-  assert(opened);
-  static_cast<void>(opened);
-  ++past().cold_starts;
-  past().cold_start_duration.observe(static_cast<std::uint64_t>(std::chrono::nanoseconds(now - one.began).count()));
-  publish();
-  around_.log.info("function {}: instance {} ready after {} on {}", runtime_.config.name, self.name(),
-                   in_words(now - one.began), in_words(report.where));
-  evaluate(now);
+bool lifecycle::at_rest() const {
+  const auto busy = [](const tracked& one) { return one.self->slots_taken() > 0; };
+  return runtime_->lot.parked() == 0 && std::ranges::none_of(instances_, busy);
 }
 
-void lifecycle::publish() {
-  auto list = std::make_unique<parking_lot::instance_list>();
+/// Those that fail fast look like the least busy ones; they get no work for a while (after Envoy's consecutive-5xx
+/// detector). At most half of the instances, but at least one.
+void lifecycle::look_for_sick(time_point now) {
+  const auto limit = config_->outlier.failures;
+  if (limit == 0) return;
+  const auto all = in_phase(phase::ready) + in_phase(phase::ejected);
+  auto allowed = std::max(1U, all / 2);
+  auto ejected = in_phase(phase::ejected);
+  bool changed = false;
   for (auto& one : instances_) {
-    if (one.at != phase::ready) continue;
-    one.published = true;
-    list->push_back(one.self.get());
+    if (ejected >= allowed) break;
+    if (one.at != phase::ready || one.self->failures_in_a_row() < limit || !one.self->eject()) continue;
+    const auto pause = std::min<std::chrono::milliseconds>(config_->outlier.eject * ++one.ejections, longest_ejection);
+    one.at = phase::ejected;
+    one.since = now;
+    one.back_at = now + pause;
+    ++ejected;
+    ++past().ejections;
+    changed = true;
+    around_.log.warn("function {}: instance {} failed {} times in a row: it gets no work for {}",
+                     runtime_->function->name, one.self->name(), one.self->failures_in_a_row(), in_words(pause));
   }
-  std::shared_ptr<const parking_lot::instance_list> old = runtime_.lot.publish(std::move(list));
-  if (old) around_.plane.quiesce([old] {});  // freed with the callback
+  if (changed) publish();
 }
 
-void lifecycle::on_exit(std::uint64_t id, exit_report report, time_point now) {
-  auto& one = find(id);
-  const auto was = std::exchange(one.at, phase::exited);
-  assert(was != phase::exited);
-  one.self->mark_gone();
-  around_.by_id.erase(id);
-  if (was == phase::starting) {
-    start_failed(one, report, now);
-  } else if (was == phase::ready) {
-    crashed(one, report, now);
-    publish();
-    leave_workers({id});
-  } else {
-    if (one.published) backoff_.ran(one.ready_at, now);
-    around_.log.info("function {}: instance {} stopped: {}", runtime_.config.name, one.self->name(),
-                     printable(report.detail));
+void lifecycle::end_ejections(time_point now) {
+  bool changed = false;
+  for (auto& one : instances_) {
+    if (one.at != phase::ejected || now < one.back_at || deadline_) continue;
+    one.self->succeeded();
+    if (!one.self->open()) continue;
+    one.at = phase::ready;
+    changed = true;
+    around_.log.info("function {}: instance {} may have work again", runtime_->function->name, one.self->name());
   }
-  evaluate(now);
+  if (changed) publish();
 }
 
-void lifecycle::start_failed(const tracked& one, exit_report& report, time_point now) {
-  const bool same_again = failure_ && failure_->reason == report.reason;
-  const bool news = backoff_.failed(one.began, now, around_.random());
-  ++past().start_failures[report.reason];
-  const auto others = in_phase(phase::ready) + in_phase(phase::starting);
-  // Twenty starts that fail together for one reason are one error; the others are told only to those who debug.
-  around_.log.log(news || !same_again ? spdlog::level::err : spdlog::level::debug,
-                  "function {}: instance {} could not be started ({}): {}; {}next try in {} at the earliest{}",
-                  runtime_.config.name, one.self->name(), report.reason, printable(report.detail),
-                  others ? std::to_string(others) + " ready or starting remain, " : std::string(),
-                  in_words(backoff_.retry_at() - now), as_tail(report.last_lines));
-  remember_failure(std::move(report.reason), std::move(report.detail), std::move(report.last_lines));
-}
-
-void lifecycle::crashed(const tracked& one, exit_report& report, time_point now) {
-  const bool delays = backoff_.crashed(one.began, one.ready_at, now, around_.random());
-  const auto lived = in_words(now - one.ready_at);
-  around_.log.warn("function {}: instance {} ended by itself {} after it was ready, with {} in flight ({}): {}{}{}",
-                   runtime_.config.name, one.self->name(), lived, one.self->slots_taken(), report.reason,
-                   printable(report.detail),
-                   delays ? "; it keeps ending, next try in " + in_words(backoff_.retry_at() - now) : std::string(),
-                   as_tail(report.last_lines));
-  if (!delays) return;
-  remember_failure(std::move(report.reason), "it keeps ending soon after it was ready: " + report.detail,
-                   std::move(report.last_lines));
-}
-
-void lifecycle::remember_failure(std::string reason, std::string detail, std::vector<std::string> last_lines) {
-  auto why = std::make_shared<start_failure>();
-  why->reason = std::move(reason);
-  why->detail = std::move(detail);
-  why->last_lines = std::move(last_lines);
-  why->retry_at = backoff_.retry_at();
-  failure_ = std::move(why);
-}
-
-void lifecycle::refuse_while_nothing_comes(time_point now) {
-  if (refusing_ || !backoff_.waiting(now) || in_phase(phase::ready) + in_phase(phase::starting) > 0) return;
-  assert(failure_);
-  refusing_ = true;
-  runtime_.lot.fail(failure_);
-}
-
-void lifecycle::release_slow_answers(time_point now) {
-  if (runtime_.config.concurrency > 0 || runtime_.lot.parked() == 0 || now < overdue_at_) return;
-  overdue_at_ = now + tick;  // once a tick, however often demand asks for an evaluation
-  runtime_.lot.offer_overdue();
-}
-
-void lifecycle::end_backoff(time_point now) {
-  if (backoff_.waiting(now)) return;
-  failure_.reset();
-  if (!std::exchange(refusing_, false)) return;
-  runtime_.lot.clear_failure();
-}
-
-void lifecycle::on_output(std::uint64_t id, std::string line) {
-  const auto& config = runtime_.config;
-  const auto& name = find(id).self->name();
-  around_.log.info("[{} {}] {}", config.name, name, printable(line));
-  runtime_.output.add(name, std::move(line), around_.wall());
-}
-
-void lifecycle::set_desired(unsigned to, const std::string& reason) {
+void lifecycle::set_desired(unsigned to, scale_cause cause, const std::string& reason) {
   if (to == desired_) return;
+  // The autoscaler gives no reason for the number that is there already.
+  const std::string why = reason.empty() ? "one more is there, and is of use" : reason;
   auto& past = this->past();
-  ++(to > desired_ ? past.up : past.down);
+  ++past.counts[{to > desired_, cause}];
   constexpr std::size_t most = 10;
   if (past.decisions.size() == most) past.decisions.pop_back();
-  past.decisions.insert(past.decisions.begin(), decision_status{around_.wall(), desired_, to, reason});
-  around_.log.info("function {}: {} -> {}: {}", runtime_.config.name, desired_, to, reason);
+  past.decisions.insert(past.decisions.begin(), decision_status{around_.wall(), desired_, to, cause, why});
+  around_.log.info("function {}: {}: {} -> {}: {}", runtime_->function->name, runtime_->name, desired_, to, why);
   desired_ = to;
 }
 
@@ -236,15 +310,26 @@ void lifecycle::schedule(time_point now) {
   const auto due = [&](time_point at) {
     if (at > now) next_due_ = std::min(at, next_due_.value_or(at));
   };
-  const auto idle = runtime_.config.scale.idle;
   if (backoff_.waiting(now)) due(backoff_.retry_at());
-  if (!instances_.empty() || runtime_.lot.parked() > 0) {
-    // With a short `idle` the moment an instance became idle must be seen in time to keep to it.
-    due(now + (deadline_ ? poll : std::clamp(idle, poll, tick)));
-    if (deadline_) due(*deadline_);
+  if (deadline_ && (!instances_.empty() || runtime_->lot.parked() > 0)) due(*deadline_);
+  if (!deadline_ && scaler_due_) due(*scaler_due_);
+  if (!deadline_ && schedule_due_) due(*schedule_due_);
+  const auto state = count();
+  const auto moving = std::ranges::any_of(instances_, [](const tracked& one) { return one.at != phase::frozen; });
+  if (moving || state.parked > 0) {
+    due(now + (deadline_ ? poll : tick));
+    if (state.draining > 0) due(now + drain_poll);
   }
+  // With a short `idle` the moment an instance became idle must be seen in time to keep to it.
+  if (state.ready > 0) due(now + std::clamp(config_->scale.idle, poll, tick));
+  if (state.ready > 0 && state.in_flight == 0) due(state.last_active + config_->scale.idle);
   for (const auto& one : instances_) {
-    if (one.at == phase::ready && one.self->slots_taken() == 0) due(idle_since(one) + idle);
+    if (one.at == phase::ejected) due(one.back_at);
+    if (one.at == phase::frozen) due(one.since + config_->scale.frozen_for);
+  }
+  if (!lacks_room_) return;
+  for (const auto& where : places_) {
+    if (const auto at = around_.pools.refusal_ends(where.pool, now)) due(*at);
   }
 }
 

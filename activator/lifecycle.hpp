@@ -1,34 +1,51 @@
 #pragma once
-// The life of one function's instances: when one is started, published, stopped, replaced and freed. It owns the
-// instances and does no I/O of its own: time comes in as `now`, and what it wants done goes out through the backend,
-// the data plane and the parking lot. The activator (activator.cpp) calls it and owns the one timer. Control thread
-// only; lives as long as the activator.
+// The life of one revision's instances: when one is started, published, ejected, frozen, drained, stopped, replaced and
+// freed. It owns the instances and does no I/O of its own: time comes in as `now`, and what it wants done goes out
+// through the backend, the data plane and the parking lot, so that the daemon, the tests and the simulator run the same
+// code. Its function's control (function_control.hpp) owns it; the activator calls it and owns the one timer. Control
+// thread only.
+//
+// lifecycle.cpp: demand and decision; lifecycle_up.cpp: starts; lifecycle_down.cpp: drains, freezes and stops;
+// lifecycle_status.cpp: what people see.
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
-#include "activator/activator.hpp"
+#include <spdlog/logger.h>
+
+#include "activator/autoscaler.hpp"
+#include "activator/backend/backend.hpp"
 #include "activator/backoff.hpp"
-#include "activator/decide.hpp"
+#include "activator/data_plane.hpp"
+#include "activator/pools.hpp"
+#include "activator/runtime.hpp"
+#include "activator/schedule.hpp"
+#include "activator/status.hpp"
 
 namespace rouse::activator {
 
 class lifecycle;
 
-/// What all functions' lifecycles share. Borrowed parts outlive it.
+/// What all lifecycles share. Borrowed parts outlive it.
 struct surroundings {
   backend* with = nullptr;  ///< set before the first start
   data_plane& plane;
   spdlog::logger& log;
+  pool_book& pools;
   unsigned workers = 1;                                         ///< sizes the instances' ledgers
   std::function<double()> random;                               ///< uniform in [0, 1)
-  std::function<std::chrono::system_clock::time_point()> wall;  ///< for what people read
+  std::function<std::chrono::system_clock::time_point()> wall;  ///< for what people read, and for schedules
+  /// Events that wait at their source for this revision; not set where there are no triggers.
+  std::function<std::uint64_t(const revision_runtime&)> backlog{};
+  /// Asks whoever has a frozen instance in this pool to end it; true when one will. May be unset.
+  std::function<bool(std::uint32_t pool)> make_room{};
   std::uint64_t next_id = 1;
   std::unordered_map<std::uint64_t, lifecycle*> by_id{};  ///< instances that have not exited
   /// Expires with the lifecycles; what the data plane calls back later looks at it first.
@@ -39,21 +56,42 @@ class lifecycle {
  public:
   using time_point = std::chrono::steady_clock::time_point;
 
-  /// A function with instances or parked work is looked at this often; sooner where `idle` is shorter.
+  /// A revision with instances or parked work is looked at this often; sooner where `idle` is shorter.
   static constexpr std::chrono::milliseconds tick{1000};
-  /// While shutting down (giving back the last slot calls nobody), and the shortest tick.
+  /// While something drains or all is shutting down (giving back the last slot calls nobody), and the shortest tick.
   static constexpr std::chrono::milliseconds poll{10};
+  static constexpr std::chrono::milliseconds drain_poll{100};
   /// After the deadline of a shutdown, an instance that was told politely to end has this long before it is killed.
   static constexpr std::chrono::milliseconds last_grace{1000};
+  /// A pool whose backend had no capacity is not asked again for so long; an ejected instance at most for so long.
+  static constexpr std::chrono::milliseconds capacity_pause{5'000};
+  static constexpr std::chrono::milliseconds longest_ejection{300'000};
 
-  lifecycle(surroundings& around, function_runtime& runtime);
+  /// `number` names it in the activator's agenda and in pool_book.
+  lifecycle(surroundings& around, std::uint32_t number, std::shared_ptr<revision_runtime> runtime);
   lifecycle(const lifecycle&) = delete;
   lifecycle& operator=(const lifecycle&) = delete;
   ~lifecycle();
 
+  // --- what it goes by; each holds at once, but evaluate() must follow -----------------------------------------------
+  /// `pools` are those of the snapshot that `config` is from.
+  void configure(std::shared_ptr<const config::revision> config, const std::vector<config::pool>& pools);
+  /// Part of the function's traffic that comes here by weight, 0 to 1. `scale.min` and `spare` hold where it is not 0.
+  void set_share(double share) noexcept { share_ = share; }
+  /// `rouse scale`: in place of the file's and the schedule's.
+  void set_bounds(std::optional<unsigned> min, std::optional<unsigned> max) noexcept;
+  /// A rollout: at least (at most) so many, whatever the load; nothing: none.
+  void set_floor(unsigned floor) noexcept { floor_ = floor; }
+  void set_ceiling(std::optional<unsigned> ceiling) noexcept { ceiling_ = ceiling; }
+  /// Every instance of now is replaced by a new one, one by one.
+  void replace_all();
+  /// No work comes any more (the lot is closed or will be): every instance ends when its last slot is given back.
+  void retire_all() noexcept { retiring_ = true; }
+
+  // --- what happens ------------------------------------------------------------------------------------------------
   /// Looks at demand and instances and does what is due. Any moment is right for it.
   void evaluate(time_point now);
-  /// When to call evaluate() next if nothing happens; nothing for a function at rest.
+  /// When to call evaluate() next if nothing happens; nothing for a revision at rest.
   [[nodiscard]] std::optional<time_point> next_due() const noexcept { return next_due_; }
 
   // What the backend reports (see backend_listener).
@@ -66,58 +104,128 @@ class lifecycle {
   /// Called again with an earlier deadline it hurries; a later one changes nothing.
   void shut_down(time_point deadline, time_point now);
 
-  [[nodiscard]] std::uint32_t function() const noexcept { return runtime_.index; }
-  /// Plain values for the admin interface.
-  [[nodiscard]] function_status status(time_point now) const;
-
+  // --- what people and the function's control see --------------------------------------------------------------------
+  [[nodiscard]] std::uint32_t number() const noexcept { return number_; }
+  [[nodiscard]] const config::revision& config() const noexcept { return *config_; }
+  [[nodiscard]] revision_runtime& runtime() const noexcept { return *runtime_; }
+  [[nodiscard]] revision_status status(time_point now) const;
   /// Instances that are kept: also those that exited and wait for their slots or for the workers.
   [[nodiscard]] std::size_t kept() const noexcept { return instances_.size(); }
+  /// The most instances that its bounds allow now, those of its own in its pools included.
+  [[nodiscard]] unsigned most() const;
+  /// Some instance of the other, which may be this one, holds a place where one of this could be started in its stead.
+  [[nodiscard]] bool could_take_place_of(const lifecycle& other, time_point now) const;
+  /// `scale.max` as the file and its schedule have it now.
+  [[nodiscard]] unsigned scheduled_max() const noexcept { return scheduled_.max; }
+  /// Open, outdated or not.
+  [[nodiscard]] unsigned serving() const { return in_phase(phase::ready); }
+  /// Open and taking work, not yet to be replaced.
+  [[nodiscard]] unsigned ready() const;
+  [[nodiscard]] unsigned desired() const noexcept { return desired_; }
+  /// A start is wanted, but no pool has room for it.
+  [[nodiscard]] bool lacks_room() const noexcept { return lacks_room_; }
+  /// So it is, but an instance that was told to end will make some.
+  [[nodiscard]] bool room_comes() const noexcept { return lacks_room_ && room_comes_; }
+  /// Why the last start failed, while the back-off after it lasts.
+  [[nodiscard]] const start_failure* failure() const noexcept { return failure_.get(); }
+  /// Nothing is parked and no slot is taken.
+  [[nodiscard]] bool at_rest() const;
+  /// Stops what was started only to see whether it starts and has not been called since; not below `min`.
+  void end_unused(time_point now);
+  /// Ends the instance that has been frozen longest in this pool. False when there is none.
+  bool end_one_frozen(std::uint32_t pool, time_point now);
 
  private:
-  enum class phase : std::uint8_t { starting, ready, stopping, exited };
+  enum class phase : std::uint8_t { starting, ready, ejected, draining, frozen, stopping, exited };
   struct tracked {
     std::unique_ptr<router::instance> self;
     time_point began;  ///< when its start was decided
     time_point ready_at{};
     time_point kill_at{};  ///< once told to stop: when its grace ends
+    time_point since{};    ///< when it began to drain, to be frozen or to be ejected
+    time_point back_at{};  ///< ejected: when it is tried again
+    std::uint32_t pool = 0;
+    unsigned ejections = 0;
     phase at = phase::starting;
+    bool outdated = false;   ///< to be replaced
     bool published = false;  ///< workers may know of it
     bool forgotten = false;  ///< every worker has closed its idle connections to it
     bool retiring = false;   ///< waits for the workers to pass a quiescent point
+    bool held = false;       ///< the backend was told to freeze it
+    bool told = false;       ///< to end; the pool's book counts it as leaving
+    unsigned leaving = 0;    ///< counts how often it left the workers or came back to them
   };
-  /// Made at the first start, so that a function that is never called stays small.
+  struct place {
+    std::uint32_t pool = 0;  ///< of the book
+    unsigned max = 0;        ///< of this function there; 0: no bound
+  };
+  /// Made at the first start, so that a revision that is never called stays small.
   struct history {
-    std::vector<decision_status> decisions;  ///< newest first
-    std::uint64_t up = 0;
-    std::uint64_t down = 0;
+    std::vector<decision_status> decisions;                        ///< newest first
+    std::map<std::pair<bool, scale_cause>, std::uint64_t> counts;  ///< by up and cause
     std::map<std::string, std::uint64_t> start_failures;
     std::uint64_t cold_starts = 0;
+    std::uint64_t ejections = 0;
+    std::uint64_t thaws = 0;
     duration_histogram cold_start_duration;
   };
+  struct counted {
+    unsigned ready = 0;
+    unsigned starting = 0;
+    unsigned ejected = 0;
+    unsigned draining = 0;
+    unsigned frozen = 0;
+    unsigned outdated = 0;  ///< of those ready
+    std::uint64_t in_flight = 0;
+    std::uint64_t parked = 0;
+    time_point last_active = time_point::min();
+  };
 
+  // lifecycle.cpp
   [[nodiscard]] tracked& find(std::uint64_t id);
-  [[nodiscard]] scale_state count(time_point now) const;
+  [[nodiscard]] counted count() const;
   [[nodiscard]] static time_point idle_since(const tracked& one);
   [[nodiscard]] unsigned in_phase(phase which) const;
   [[nodiscard]] history& past();
-  void set_desired(unsigned to, const std::string& reason);
-  void schedule(time_point now);
-
-  // lifecycle.cpp: up
+  void observe(time_point now);
+  [[nodiscard]] load_meter::reading read_load() const;
+  [[nodiscard]] std::uint64_t waiting_events() const;
+  void follow_schedule(time_point now);
+  [[nodiscard]] scale_limits limits() const;
+  [[nodiscard]] scale_decision decide(const counted& state, time_point now);
   void evaluate_running(time_point now);
-  void start_one(time_point now);
+  void report_unmet_min(const counted& state, unsigned min);
+  void set_desired(unsigned to, scale_cause cause, const std::string& reason);
+  void schedule(time_point now);
+  void look_for_sick(time_point now);
+  void end_ejections(time_point now);
+
+  // lifecycle_up.cpp
+  void grow(unsigned more, unsigned have, bool may_start, time_point now);
+  bool start_somewhere(bool within_min, time_point now);
+  void start_in(std::uint32_t pool, time_point now);
+  [[nodiscard]] bool is_at_own_max(const place& where) const;
+  [[nodiscard]] std::optional<std::uint32_t> find_place(bool within_min, time_point now) const;
+  void roll_outdated(unsigned desired, time_point now);
+  bool come_back(tracked& one, time_point now);
   void publish();
   void end_backoff(time_point now);
   void refuse_while_nothing_comes(time_point now);
   void release_slow_answers(time_point now);
   void start_failed(const tracked& one, exit_report& report, time_point now);
-  void crashed(const tracked& one, exit_report& report, time_point now);
+  void crashed(const tracked& one, bool frozen, exit_report& report, time_point now);
   void remember_failure(std::string reason, std::string detail, std::vector<std::string> last_lines);
 
-  // lifecycle_stop.cpp: down
+  // lifecycle_down.cpp
   void evaluate_ending(time_point now);
-  unsigned stop_idle(unsigned most, time_point now);
+  unsigned shrink(unsigned fewer, time_point now);
+  unsigned go_to_zero(time_point now);
+  void retire_instances(time_point now);
+  unsigned freeze_idle();
+  void end_frozen(time_point now);
+  void end_drained(time_point now);
   void stop(tracked& one, std::chrono::milliseconds grace, time_point now);
+  void stop_all(const std::vector<std::uint64_t>& ids, time_point now);
   void leave_workers(const std::vector<std::uint64_t>& ids);
   void retire();
   void erase(std::uint64_t id);
@@ -126,17 +234,37 @@ class lifecycle {
   [[nodiscard]] std::chrono::milliseconds grace_left(time_point now) const;
 
   surroundings& around_;
-  function_runtime& runtime_;
+  const std::uint32_t number_;
+  const std::shared_ptr<revision_runtime> runtime_;
+  std::shared_ptr<const config::revision> config_;
+  std::vector<place> places_;
+  std::unique_ptr<const scale_schedule> schedule_;  ///< where there is one
+  scale_limits scheduled_;                          ///< by the file, now
+  std::optional<time_point> schedule_due_;
+  std::optional<time_point> scaler_due_;
   std::vector<tracked> instances_;
   std::unique_ptr<history> history_;
+  autoscaler scaler_;
+  load_meter::reading seen_load_;
+  std::optional<time_point> observed_;  ///< until when the load is known; nothing at rest
   backoff backoff_;
   std::shared_ptr<const start_failure> failure_;  ///< while the back-off after it lasts
   std::optional<time_point> next_due_;
   std::optional<time_point> deadline_;  ///< set: shutting down
   time_point overdue_at_{};             ///< without a slot limit: when parked work need not await answers
+  std::optional<unsigned> own_min_;
+  std::optional<unsigned> own_max_;
+  std::optional<unsigned> ceiling_;
+  double share_ = 0;
+  unsigned floor_ = 0;
   unsigned desired_ = 0;
+  unsigned unmet_ = 0;     ///< told to the pools' books
   bool refusing_ = false;  ///< the lot refuses work with failure_
   bool at_once_ = false;   ///< the deadline had passed when it was set
+  bool retiring_ = false;
+  bool lacks_room_ = false;
+  bool room_comes_ = false;
+  bool surge_ = false;  ///< one more than desired is there or starting, in place of one that is outdated
 };
 
 }  // namespace rouse::activator

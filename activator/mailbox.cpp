@@ -81,6 +81,18 @@ bool park_budget::admit(std::uint32_t more_requests, std::uint64_t more_bytes) n
   return true;
 }
 
+void park_budget::force(std::uint32_t more_requests, std::uint64_t more_bytes) noexcept {
+  const std::lock_guard lock(mutex_);
+  requests.store(requests.load(std::memory_order_relaxed) + more_requests, std::memory_order_relaxed);
+  bytes.store(bytes.load(std::memory_order_relaxed) + more_bytes, std::memory_order_relaxed);
+}
+
+void park_budget::set_limits(std::uint64_t requests_limit, std::uint64_t bytes_limit) noexcept {
+  const std::lock_guard lock(mutex_);
+  max_requests = requests_limit;
+  max_bytes = bytes_limit;
+}
+
 void park_budget::release(std::uint32_t fewer_requests, std::uint64_t fewer_bytes) noexcept {
   const std::lock_guard lock(mutex_);
   assert(requests.load(std::memory_order_relaxed) >= fewer_requests &&

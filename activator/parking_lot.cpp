@@ -128,8 +128,8 @@ class parking_lot::wakes {
   std::size_t size_ = 0;
 };
 
-parking_lot::parking_lot(park_budget& budget, std::function<void()> demand)
-    : budget_(budget), demand_(std::move(demand)), list_(new instance_list) {}
+parking_lot::parking_lot(park_budget& budget, std::function<void()> demand, std::int64_t (*clock)() noexcept)
+    : budget_(budget), demand_(std::move(demand)), clock_(clock), list_(new instance_list) {}
 
 parking_lot::~parking_lot() {
   assert(queue_.empty() && "a lot was destroyed while somebody waits");
@@ -143,20 +143,26 @@ std::optional<slot> parking_lot::take(std::uint32_t seed) noexcept {
   return slot(*this, *on);
 }
 
-parking_lot::park_result parking_lot::park(waiter& w, std::uint64_t bytes, bool at_head) {
+parking_lot::park_result parking_lot::park(waiter& w, std::uint64_t bytes, turn as, bool pinned) {
   assert(w.lot_ == nullptr && "a waiter parks once");
   bool queued = false;
   {
     wakes out;  // outlives the lock
     const std::lock_guard lock(mutex_);
+    if (closed_) return park_result::moved;
     if (failure_ != nullptr && !any_open()) return park_result::start_failed;
-    const std::uint32_t requests = at_head ? 0 : 1;
-    if (!budget_.admit(requests, bytes)) return park_result::queue_full;
+    const std::uint32_t requests = as == turn::retry ? 0 : 1;
+    if (as == turn::moved) {
+      budget_.force(requests, bytes);
+    } else if (!budget_.admit(requests, bytes)) {
+      return park_result::queue_full;
+    }
     w.lot_ = this;
     w.requests_ = requests;
     w.bytes_ = bytes;
+    w.pinned_ = pinned;
     const bool alone = queue_.empty();
-    enqueue(w, at_head);
+    enqueue(w, as != turn::newcomer);
     grant_free(!alone, out);
     queued = w.place_ == waiter::where::queued;
   }
@@ -165,7 +171,7 @@ parking_lot::park_result parking_lot::park(waiter& w, std::uint64_t bytes, bool 
 }
 
 void parking_lot::give_back(router::instance& on, slot::phase at, unsigned growth) noexcept {
-  on.give_back();
+  on.give_back(clock_);
   if (at != slot::phase::released && waiters_.load(std::memory_order_seq_cst) == 0) return;
   wakes out;
   const std::lock_guard lock(mutex_);
@@ -210,12 +216,25 @@ void parking_lot::fail(std::shared_ptr<const start_failure> why) {
   wakes out;
   const std::lock_guard lock(mutex_);
   failure_ = std::move(why);
-  while (waiter* const w = queue_.head()) {
-    dequeue(*w);
-    w->outcome_ = waiter::outcome::failed;
-    w->failure_ = failure_;
-    out.put(*w);
+  wake_all(waiter::outcome::failed, out);
+}
+
+void parking_lot::move_out() {
+  if (waiters_.load(std::memory_order_seq_cst) == 0) return;
+  wakes out;
+  const std::lock_guard lock(mutex_);
+  for (waiter* w = queue_.head(); w != nullptr;) {
+    waiter* const next = w->next_;
+    if (!w->pinned_) wake_one(*w, waiter::outcome::moved, out);
+    w = next;
   }
+}
+
+void parking_lot::close() {
+  wakes out;
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+  wake_all(waiter::outcome::moved, out);
 }
 
 void parking_lot::clear_failure() {
@@ -251,6 +270,18 @@ void parking_lot::dequeue(waiter& w) noexcept {
   w.place_ = waiter::where::nowhere;
   waiters_.fetch_sub(1, std::memory_order_seq_cst);
   budget_.release(w.requests_, w.bytes_);
+}
+
+/// Ends every wait, oldest first.
+void parking_lot::wake_all(waiter::outcome how, wakes& out) noexcept {
+  while (waiter* const w = queue_.head()) wake_one(*w, how, out);
+}
+
+void parking_lot::wake_one(waiter& w, waiter::outcome how, wakes& out) noexcept {
+  dequeue(w);
+  w.outcome_ = how;
+  if (how == waiter::outcome::failed) w.failure_ = failure_;
+  out.put(w);
 }
 
 /// Gives the head the slot that was taken for it. Its worker may take it up before the mutex is free again.

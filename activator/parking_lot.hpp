@@ -87,7 +87,8 @@ class waiter_list {
 /// at any moment, also from inside another waiter's wake or its own.
 class waiter {
  public:
-  enum class outcome : std::uint8_t { waiting, granted, failed };
+  /// `moved`: it waited in a lot that its request is no longer bound for; choose a revision anew and park there.
+  enum class outcome : std::uint8_t { waiting, granted, failed, moved };
 
   /// `wake` is called once, on the mailbox's worker, when the outcome is known. It may resume the coroutine that owns
   /// this waiter and so destroy it. It must not throw. Two captured pointers or less cost no allocation.
@@ -115,6 +116,7 @@ class waiter {
   enum class where : std::uint8_t { nowhere, queued, delivered_list } place_ = where::nowhere;
   outcome outcome_ = outcome::waiting;
   slot::phase phase_ = slot::phase::plain;
+  bool pinned_ = false;
   std::uint32_t requests_ = 0;  ///< its share of the budget while queued
   std::uint64_t bytes_ = 0;
   router::instance* granted_on_ = nullptr;
@@ -151,6 +153,7 @@ class mailbox {
 
 /// What may be parked, shared by all revisions of one function. The sums may be read by any thread at any time and
 /// never exceed the limits; both change together, so that a refusal leaves no trace that could refuse somebody else.
+/// Only lowered limits, and waiters who moved from one lot to another (they were admitted once), may exceed them.
 struct park_budget {
   std::uint64_t max_requests = 1000;
   std::uint64_t max_bytes = 64ull << 20;
@@ -159,7 +162,11 @@ struct park_budget {
 
   /// Counts the request in, or changes nothing and returns false when one of the limits would be exceeded.
   [[nodiscard]] bool admit(std::uint32_t more_requests, std::uint64_t more_bytes) noexcept;
+  /// Counts it in whatever the limits say.
+  void force(std::uint32_t more_requests, std::uint64_t more_bytes) noexcept;
   void release(std::uint32_t fewer_requests, std::uint64_t fewer_bytes) noexcept;
+  /// Any thread; holds for what comes.
+  void set_limits(std::uint64_t requests_limit, std::uint64_t bytes_limit) noexcept;
 
  private:
   std::mutex mutex_;
@@ -171,7 +178,9 @@ class parking_lot {
 
   /// `demand` is called from any thread when work parked (once per `acknowledge_demand()`), so that the control thread
   /// looks at this revision now and not at its next tick. It must not block.
-  parking_lot(park_budget& budget, std::function<void()> demand);
+  /// `clock` dates the giving back of slots: nanoseconds of the steady clock, or of a virtual one.
+  parking_lot(park_budget& budget, std::function<void()> demand,
+              std::int64_t (*clock)() noexcept = router::instance::steady_now);
   /// Nobody waits and no slot is taken any more.
   ~parking_lot();
   parking_lot(const parking_lot&) = delete;
@@ -182,13 +191,17 @@ class parking_lot {
   /// full. Exact for up to 64 instances (router/least_request.hpp). `seed`: any number that differs from call to call.
   [[nodiscard]] std::optional<slot> take(std::uint32_t seed) noexcept;
 
-  enum class park_result : std::uint8_t { parked, queue_full, start_failed };
+  enum class park_result : std::uint8_t { parked, queue_full, start_failed, moved };
+  /// Who parks: `retry` keeps its turn, so it goes before all but earlier ones, and having been admitted once is
+  /// outside `max_requests`; its bytes are checked all the same. `moved`, out of another lot of the same function,
+  /// stands with the retries, is counted, and is never refused for a limit.
+  enum class turn : std::uint8_t { newcomer, retry, moved };
   /// Queues `w`, which then is woken exactly once (perhaps before this returns, through its mailbox), unless the result
-  /// is not `parked`. `bytes` of memory are held while it waits. `at_head` is for a retry, which keeps its turn: it
-  /// goes before all but earlier retries and, having been admitted once, is outside `max_requests`; its bytes are
-  /// checked all the same. `queue_full`: a limit of the budget would be exceeded. `start_failed`: a start failed, no
-  /// instance is open, and the back-off is not over; `failure()` says why.
-  [[nodiscard]] park_result park(waiter& w, std::uint64_t bytes, bool at_head = false);
+  /// is not `parked`. `bytes` of memory are held while it waits. `queue_full`: a limit of the budget would be exceeded.
+  /// `start_failed`: a start failed, no instance is open, and the back-off is not over; `failure()` says why. `moved`:
+  /// the lot was closed; choose a revision anew. `pinned`: the caller named the revision, so that move_out() passes
+  /// over this one.
+  [[nodiscard]] park_result park(waiter& w, std::uint64_t bytes, turn as = turn::newcomer, bool pinned = false);
 
   /// The failure that refuses new work at the moment, if any. Any thread.
   [[nodiscard]] std::shared_ptr<const start_failure> failure() const;
@@ -210,6 +223,12 @@ class parking_lot {
   /// open. Called only while none is.
   void fail(std::shared_ptr<const start_failure> why);
   void clear_failure();
+  /// Wakes every waiter that is not pinned with `moved`: the function's traffic is split anew. Order is kept, as each
+  /// parks again as `turn::moved` and wakes come in the order of the queue.
+  void move_out();
+  /// The revision takes no more work: wakes all with `moved`, pinned or not, and whoever still comes is told `moved`.
+  /// Not undone.
+  void close();
   /// Arms the demand callback again; call before reading the counts that a decision is made from.
   void acknowledge_demand() noexcept;
 
@@ -225,6 +244,8 @@ class parking_lot {
   void leave(waiter& w) noexcept;
   // With the mutex held.
   void enqueue(waiter& w, bool at_head) noexcept;
+  void wake_all(waiter::outcome how, wakes& out) noexcept;
+  void wake_one(waiter& w, waiter::outcome how, wakes& out) noexcept;
   void dequeue(waiter& w) noexcept;
   void grant(router::instance& on, wakes& out) noexcept;
   void grant_free(bool paced, wakes& out) noexcept;
@@ -234,6 +255,7 @@ class parking_lot {
 
   park_budget& budget_;
   const std::function<void()> demand_;
+  std::int64_t (*const clock_)() noexcept;
   // Read by every take and give back; written only when somebody parks, wakes or publishes.
   alignas(64) std::atomic<std::uint64_t> waiters_{0};  ///< length of the queue; changes under the mutex only
   std::atomic<const instance_list*> list_;
@@ -242,6 +264,7 @@ class parking_lot {
   waiter_list queue_;
   waiter* last_retry_ = nullptr;  ///< the retries are a prefix of the queue; null when there are none
   std::uint32_t seed_ = 0;
+  bool closed_ = false;
   std::shared_ptr<const start_failure> failure_;
 };
 

@@ -12,31 +12,10 @@ The difference of the medians is what rouse adds; that of the p99 compares the t
 """
 
 import argparse
-import subprocess
 import sys
 
-from common import machine, program, quantile, save, table
+from common import Timer, distributions, machine, program, save
 from harness import Daemon, free_port
-
-
-class Timer:
-    """bench/first_byte.cpp, asked line by line."""
-
-    def __init__(self):
-        self.process = subprocess.Popen([program("first_byte")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def ask(self, line):
-        """The time taken, in milliseconds."""
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline().strip()
-        if not answer.isdigit():
-            sys.exit(f"bench: `{line}`: {answer or 'the timer ended'}")
-        return int(answer) / 1e6
-
-    def stop(self):
-        self.process.stdin.close()
-        self.process.wait(10)
 
 
 def main():
@@ -67,11 +46,7 @@ def main():
         sys.exit(f"bench: {starts:g} cold starts for {times + 1} requests: some request did not find the function at zero")
 
     print(f"{where}\n{times} starts each, milliseconds to the first byte\n")
-    shares = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0))
-    rows = [[name, *(f"{quantile(values, share):.2f}" for _, share in shares)] for name, values in
-            (("through rouse", through), ("without", direct))]
-    rows.append(["difference", *(f"{quantile(through, share) - quantile(direct, share):.2f}" for _, share in shares)])
-    print(table(["", *(name for name, _ in shares)], rows))
+    print(distributions({"through rouse": through, "without": direct}))
     save("cold_start", {"through_ms": through, "direct_ms": direct})
 
 

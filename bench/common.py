@@ -25,6 +25,26 @@ def program(name):
     sys.exit(f"bench: {name} is not in {BUILD}. Build it: ./dev build release all")
 
 
+class Timer:
+    """bench/first_byte.cpp, asked line by line."""
+
+    def __init__(self):
+        self.process = subprocess.Popen([program("first_byte")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, line):
+        """The time taken, in milliseconds."""
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline().strip()
+        if not answer.isdigit():
+            sys.exit(f"bench: `{line}`: {answer or 'the timer ended'}")
+        return int(answer) / 1e6
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait(10)
+
+
 def median(values):
     ordered = sorted(values)
     middle = len(ordered) // 2
@@ -44,6 +64,15 @@ def table(head, rows):
     lines = ["| " + " | ".join(c.rjust(w) if n else c.ljust(w) for n, (c, w) in enumerate(zip(row, widths))) + " |" for row in cells]
     lines.insert(1, "|" + "|".join("-" * (w + 1) + (":" if n else "-") for n, w in enumerate(widths)) + "|")
     return "\n".join(lines)
+
+
+def distributions(ways):
+    """A table of {name: values}, two ways, and of the difference of their quantiles."""
+    shares = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0))
+    rows = [[name, *(f"{quantile(values, share):.2f}" for _, share in shares)] for name, values in ways.items()]
+    first, second = ways.values()
+    rows.append(["difference", *(f"{quantile(first, share) - quantile(second, share):.2f}" for _, share in shares)])
+    return table(["", *(name for name, _ in shares)], rows)
 
 
 def machine():

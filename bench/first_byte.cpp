@@ -1,9 +1,10 @@
-// Times the first byte of an answer, for the cold-start bench, with one and the same code for both ways:
+// Times the first byte of an answer, for the benches cold_start and thaw, with one and the same code for all ways:
 //
 //   direct PORT COMMAND...   spawn COMMAND with PORT in its environment, connect as soon as it listens, GET /, first
 //   byte;
 //                            then end it. The time starts before the spawn.
 //   through PORT PATH        connect to PORT, GET PATH, first byte. The time starts before the connect.
+//   awake PORT PID           SIGCONT to PID, connect to PORT, GET /, first byte. The time starts before the signal.
 //
 // Reads such lines from standard input until it ends; answers each with the nanoseconds taken, or `error WHAT`.
 
@@ -87,24 +88,41 @@ std::string direct(std::uint16_t port, const std::vector<std::string>& command, 
   return problem;
 }
 
+std::string awake(std::uint16_t port, pid_t stopped) {
+  if (kill(stopped, SIGCONT) != 0) return "cannot continue process " + std::to_string(stopped);
+  return through(port, "/");
+}
+
+/// One line of input: what to do and with what.
+struct order {
+  std::string kind;
+  std::uint16_t port = 0;
+  std::vector<std::string> rest;
+
+  [[nodiscard]] bool valid() const {
+    if (port == 0 || rest.empty()) return false;
+    return kind == "direct" || kind == "through" || (kind == "awake" && std::atoi(rest[0].c_str()) > 1);
+  }
+};
+
 }  // namespace
 
 int main() {
   std::string line;
   while (std::getline(std::cin, line)) {
     std::istringstream words(line);
-    std::string kind;
-    std::uint16_t port = 0;
-    std::vector<std::string> rest;
-    words >> kind >> port;
-    for (std::string word; words >> word;) rest.push_back(word);
-    if (port == 0 || rest.empty() || (kind != "direct" && kind != "through")) {
-      std::cout << "error expected `direct PORT COMMAND...` or `through PORT PATH`" << std::endl;
+    order given;
+    words >> given.kind >> given.port;
+    for (std::string word; words >> word;) given.rest.push_back(word);
+    if (!given.valid()) {
+      std::cout << "error expected `direct PORT COMMAND...`, `through PORT PATH` or `awake PORT PID`" << std::endl;
       continue;
     }
     pid_t child = -1;
     const auto begin = clock_type::now();
-    const auto problem = kind == "direct" ? direct(port, rest, child) : through(port, rest[0]);
+    const auto problem = given.kind == "direct"    ? direct(given.port, given.rest, child)
+                         : given.kind == "through" ? through(given.port, given.rest[0])
+                                                   : awake(given.port, std::atoi(given.rest[0].c_str()));
     const auto taken = clock_type::now() - begin;
     if (child > 0) {
       kill(child, SIGKILL);

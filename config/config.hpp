@@ -45,7 +45,8 @@ struct server {
   std::vector<listen_address> listen{{"0.0.0.0", 8080}};
   listen_address admin{"127.0.0.1", 9080};
   std::string admin_token;
-  unsigned workers = 0;  ///< 0: one per CPU
+  unsigned workers = 0;                 ///< 0: one per CPU
+  std::string data_dir = "rouse-data";  ///< absolute once loaded; made when something has to be kept
   milliseconds drain_delay{0};
   milliseconds drain_timeout{30'000};
   bool function_urls = true;
@@ -55,11 +56,43 @@ struct server {
   config::access_log access_log = config::access_log::off;
 };
 
-/// `scale`: how many instances a function may have, and how long an idle one stays.
+/// When something of a schedule holds: from `from` to `to` (minutes of the day, `to` after 24:00 where it runs over
+/// midnight; 0 to 1440 is the whole day) on the days on which it begins, by the clocks of `timezone`.
+struct window {
+  std::uint8_t days = 0x7F;  ///< bit 0 is Monday
+  unsigned from = 0;
+  unsigned to = 24 * 60;  ///< at most 48:00
+  std::string timezone;   ///< a name of the tz database; empty: the machine's own zone
+};
+
+/// One entry of `scale.schedule`. Where several hold, the first one that has the key counts.
+struct scale_window {
+  window when;
+  std::optional<unsigned> min;
+  std::optional<unsigned> max;
+};
+
+enum class scale_metric { concurrency, rps, backlog };
+enum class to_zero { stop, freeze };
+
+/// `scale`: how many instances a revision may have, and by what it is reckoned.
 struct scale {
   unsigned min = 0;
   unsigned max = 20;
+  scale_metric metric = scale_metric::concurrency;
+  std::optional<double> target;  ///< per instance, taken as it is; unset: see target_of()
+  double utilization = 0.7;
+  milliseconds window{60'000};
+  milliseconds panic_window{6'000};
+  double panic_threshold = 2.0;
+  double max_up_rate = 1000;
+  double max_down_rate = 2;
+  milliseconds down_delay{0};
   milliseconds idle{60'000};
+  config::to_zero to_zero = config::to_zero::stop;
+  milliseconds frozen_for{3'600'000};
+  unsigned spare = 0;
+  std::vector<scale_window> schedule;
 };
 
 /// `queue`: bounds of what may be parked, for the whole function. `max_bytes` counts memory of this process.
@@ -69,13 +102,73 @@ struct queue {
   milliseconds max_wait{60'000};
 };
 
-/// `retry`: `attempts` includes the first try.
+/// `retry`: `attempts` includes the first try; `budget` is the part of a function's requests that may be in a retry.
 struct retry {
   unsigned attempts = 2;
+  double budget = 0.2;
 };
 
-struct function {
-  std::string name;                  ///< a DNS label
+/// `outlier`: after `failures` in a row an instance gets no work for `eject`. `failures` 0: never.
+struct outlier {
+  unsigned failures = 5;
+  milliseconds eject{30'000};
+};
+
+/// `rate_limit` of a function. `rps` 0: none; `burst` 0: as many as `rps`, at least 1.
+struct rate_limit {
+  double rps = 0;
+  unsigned burst = 0;
+};
+
+/// `fallback`: what a synchronous caller gets in place of a 5xx of rouse's own.
+struct fallback {
+  unsigned status = 200;
+  std::string content_type = "text/plain";
+  std::string body;
+};
+
+/// `sticky`: exactly one of the two is set. `header` is in lower case.
+struct sticky {
+  std::string header;
+  std::string cookie;
+};
+
+/// One entry of `lanes`: requests with exactly this header (name in lower case) go to the revision of this index.
+struct lane {
+  std::string header;
+  std::string value;
+  std::uint32_t revision = 0;
+};
+
+/// One entry of a function's `pools`, in order. `pool` is an index into snapshot.pools; `max` 0: no bound of its own.
+struct pool_use {
+  std::uint32_t pool = 0;
+  unsigned max = 0;
+};
+
+/// One entry of `pools.NAME.schedule`. Where several hold, the first counts.
+struct pool_window {
+  window when;
+  unsigned max_instances = 0;
+};
+
+enum class pool_backend { process };
+
+/// A named, bounded use of a backend.
+struct pool {
+  std::string name;
+  pool_backend backend = pool_backend::process;
+  std::optional<unsigned> max_instances;  ///< unset: no bound
+  unsigned reserved = 0;                  ///< instances that are paid for, used or not
+  double cost = 1.0;                      ///< of one instance-hour
+  std::vector<pool_window> schedule;      ///< outside of it max_instances holds; with it and without max_instances: 0
+};
+
+/// One way to run a function, and what holds while it runs that way. A function whose file names no revisions has one.
+/// Name, command, env and directory are its identity: another identity is another revision, all else applies live.
+struct revision {
+  std::string name;                  ///< as the file says, or `FUNCTION-` and the hash
+  std::uint32_t hash = 0;            ///< of command, env and directory
   std::vector<std::string> command;  ///< argv of the process backend; never empty
   std::map<std::string, std::string> env;
   std::string directory;            ///< absolute; relative paths are resolved against the config file's folder
@@ -86,15 +179,28 @@ struct function {
   std::optional<std::string> ready_path;      ///< unset: ready when the port accepts a connection
   milliseconds start_timeout{60'000};
   milliseconds stop_grace{30'000};
-  bool expose_http = true;  ///< `expose` holds `http`: reachable as /function/NAME
+  milliseconds drain_max{3'600'000};  ///< longest a draining instance waits for its streams
   config::scale scale;
-  config::queue queue;
   config::retry retry;
-
-  /// The automatic name of the only revision: the function's name and a hash of what identifies a way to run it
-  /// (command, env, directory). Filled by the loader.
-  std::string revision;
+  config::outlier outlier;
+  std::vector<pool_use> pools;  ///< never empty
 };
+
+struct function {
+  std::string name;         ///< a DNS label
+  bool expose_http = true;  ///< `expose` holds `http`: reachable as /function/NAME
+  config::queue queue;
+  config::rate_limit rate_limit;
+  std::optional<config::fallback> fallback;
+  std::optional<config::sticky> sticky;
+  std::vector<lane> lanes;
+  std::vector<revision> revisions;     ///< never empty; in the order of the file
+  std::vector<std::uint32_t> weights;  ///< `traffic`: of each revision, by its index; the sum is not 0
+};
+
+/// The target per instance that `scale` amounts to: `target` as it is; else concurrency x utilization (100 where there
+/// is no limit), rps 200 x utilization, backlog the concurrency (100 where there is no limit). At least 0.01.
+[[nodiscard]] double target_of(const revision& value);
 
 /// One entry of `routes`; first match wins. Empty means "any".
 struct route {
@@ -109,6 +215,7 @@ struct route {
 /// The whole file, with `include` merged and `defaults` applied. Functions are sorted by name.
 struct snapshot {
   config::server server;
+  std::vector<config::pool> pools;  ///< `local` first, the others in the order of the file
   std::vector<config::function> functions;
   std::vector<config::route> routes;
 };

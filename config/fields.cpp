@@ -62,8 +62,36 @@ std::optional<std::vector<marked_text>> texts(const scope& in, const member& ent
   return out;
 }
 
+std::optional<std::vector<const node*>> mappings(const scope& in, const member& entry, std::string_view what,
+                                                 std::string_view example) {
+  const node& value = *entry.value;
+  if (value.broken) return std::nullopt;
+  if (value.type != node::kind::sequence) {
+    in.fail(entry, value.type == node::kind::null
+                       ? no_value(entry)
+                       : "must be a list such as " + shown("[" + std::string(example) + "]") + ", not " +
+                             std::string(describe(value.type)));
+    return std::nullopt;
+  }
+  std::vector<const node*> out;
+  for (const node* item : value.items) {
+    if (item->broken) continue;
+    if (item->type == node::kind::map) {
+      out.push_back(item);
+    } else {
+      in.fail(item->at, std::string(what) + " must be a mapping such as " + shown(example) + ", not " +
+                            std::string(describe(item->type)));
+    }
+  }
+  return out;
+}
+
 void unknown_key(const scope& in, const member& entry, std::string_view section) {
   in.fail(entry.at, explain_unknown(entry.key, section));
+}
+
+void read_decimal(const scope& in, const member& entry, const decimal_range& range, double& out) {
+  read_scalar(in, entry, out, [&](std::string_view text) { return parse_decimal(text, range); });
 }
 
 void read_duration(const scope& in, const member& entry, zero rule, std::chrono::milliseconds& out) {

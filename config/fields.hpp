@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,13 +22,21 @@
 
 namespace rouse::config {
 
+/// What the readers of one load find out once and use again.
+struct findings {
+  std::map<std::string, std::string> directories;  ///< absolute folder -> why it cannot be used, or empty
+  std::map<std::string, std::string> timezones;    ///< name -> why it is none, or empty
+  std::vector<std::string> pools;                  ///< names, by their index in the snapshot
+  std::set<std::string> refused_pools;             ///< were reported where they are defined
+  bool pools_unread = false;                       ///< `pools` could not be read: names cannot be judged
+};
+
 /// What every reader needs to know: which file it reads, and where problems go.
 struct scope {
   const std::string& file;    ///< as shown in problems
   const std::string& folder;  ///< absolute folder of the file; relative paths start here
   problem_list& problems;
-  std::map<std::string, std::string>&
-      directories;  ///< of the whole load: absolute folder -> why it cannot be used, or empty
+  findings& found;
 
   void fail(mark at, std::string message) const { problems.add(file, at, std::move(message)); }
   /// A problem with the value of `entry`; the message continues the sentence that begins with the key.
@@ -58,23 +67,32 @@ struct marked_text {
 [[nodiscard]] std::optional<std::vector<marked_text>> texts(const scope& in, const member& entry,
                                                             std::string_view example, bool single);
 
+/// The items of a list of mappings; items that are none are problems, and left out. nullopt when it is no list.
+/// `what` is one item in words; `example` shows one.
+[[nodiscard]] std::optional<std::vector<const node*>> mappings(const scope& in, const member& entry,
+                                                               std::string_view what, std::string_view example);
+
 /// A problem for a key that no table has, with the key that was probably meant. `section` is that of accepted_keys().
 void unknown_key(const scope& in, const member& entry, std::string_view section);
+
+/// Reads `entry` by the one of `fields` that has its key; false when none has.
+template <class Target, std::size_t count>
+[[nodiscard]] bool read_field(const scope& in, const member& entry, const std::array<field<Target>, count>& fields,
+                              Target& target) {
+  for (const field<Target>& f : fields) {
+    if (f.key != entry.key) continue;
+    f.read(in, entry, target);
+    return true;
+  }
+  return false;
+}
 
 /// Reads every member of `map` by `fields` into `target`.
 template <class Target, std::size_t count>
 void read_fields(const scope& in, const node& map, std::string_view section,
                  const std::array<field<Target>, count>& fields, Target& target) {
   for (const member& entry : map.members) {
-    const field<Target>* found = nullptr;
-    for (const field<Target>& f : fields) {
-      if (f.key == entry.key) found = &f;
-    }
-    if (found == nullptr) {
-      unknown_key(in, entry, section);
-    } else {
-      found->read(in, entry, target);
-    }
+    if (!read_field(in, entry, fields, target)) unknown_key(in, entry, section);
   }
 }
 
@@ -102,6 +120,8 @@ template <class Value>
 void read_whole(const scope& in, const member& entry, std::uint64_t least, std::uint64_t most, Value& out) {
   read_scalar(in, entry, out, [&](std::string_view text) { return parse_whole(text, least, most); });
 }
+
+void read_decimal(const scope& in, const member& entry, const decimal_range& range, double& out);
 
 enum class zero { allowed, refused };
 

@@ -15,46 +15,28 @@ struct unsupported {
 };
 
 /// Keys that people will find in the documentation of what rouse is to become.
-constexpr std::array<unsupported, 38> not_yet{{
-    {"", "pools"},
+constexpr std::array<unsupported, 15> not_yet{{
     {"", "buses"},
     {"", "triggers"},
     {"server", "tls"},
-    {"server", "data_dir"},
+    {"pool", "namespace"},
+    {"pool", "context"},
     {"function", "image"},
     {"function", "deployment"},
     {"function", "endpoints"},
     {"function", "url"},
     {"function", "port"},
-    {"function", "pools"},
-    {"function", "drain_max"},
     {"function", "async"},
-    {"function", "outlier"},
-    {"function", "rate_limit"},
-    {"function", "fallback"},
-    {"function", "revisions"},
-    {"function", "traffic"},
-    {"function", "sticky"},
-    {"function", "lanes"},
     {"function", "resources"},
-    {"function.scale", "metric"},
-    {"function.scale", "target"},
-    {"function.scale", "utilization"},
-    {"function.scale", "window"},
-    {"function.scale", "panic_window"},
-    {"function.scale", "panic_threshold"},
-    {"function.scale", "max_up_rate"},
-    {"function.scale", "max_down_rate"},
-    {"function.scale", "down_delay"},
-    {"function.scale", "to_zero"},
-    {"function.scale", "frozen_for"},
-    {"function.scale", "spare"},
-    {"function.scale", "schedule"},
-    {"function.retry", "budget"},
     {"function.retry", "delay"},
     {"function.retry", "max_delay"},
     {"function.retry", "backoff"},
 }};
+
+/// The section whose keys `section` has some of.
+std::string_view whole_of(std::string_view section) {
+  return section == "defaults" || section == "revision" ? "function" : section;
+}
 
 const key_section* find_section(const std::vector<key_section>& all, std::string_view name) {
   auto const found = std::find_if(all.begin(), all.end(), [&](const key_section& s) { return s.name == name; });
@@ -67,7 +49,7 @@ bool holds(const std::vector<std::string_view>& keys, std::string_view key) {
 
 /// `scale` for a key of function.scale that stands in a function; nothing when no section below this one has the key.
 std::string_view section_below(const std::vector<key_section>& all, std::string_view key, std::string_view section) {
-  std::string_view const parent = section == "defaults" ? "function" : section;
+  std::string_view const parent = whole_of(section);
   for (const key_section& candidate : all) {
     std::size_t const dot = candidate.name.rfind('.');
     std::string_view const above = dot == candidate.name.npos ? "" : candidate.name.substr(0, dot);
@@ -87,22 +69,26 @@ std::string list(const std::vector<std::string_view>& keys) {
 }  // namespace
 
 std::vector<key_section> accepted_keys() {
-  std::vector<key_section> all{{"", {"include", "defaults", "server", "functions", "routes"}}};
+  std::vector<key_section> all{{"", {"include", "defaults", "server", "pools", "functions", "routes"}}};
   add_server_keys(all);
+  add_pool_keys(all);
   add_function_keys(all);
   add_route_keys(all);
   return all;
 }
 
 std::string explain_unknown(std::string_view key, std::string_view section) {
-  std::string_view const known_as = section == "defaults" ? "function" : section;
+  std::string_view const known_as = whole_of(section);
   for (const unsupported& entry : not_yet) {
     if (entry.section == known_as && entry.key == key)
       return shown(key) + " is not supported by this version of rouse: remove it";
   }
   auto const all = accepted_keys();
-  if (section == "defaults" && key == "command") {
-    return "`command` cannot be a default: give each function its own";
+  if (section == "defaults" && (key == "command" || is_functions_own(key))) {
+    return shown(key) + " cannot be a default: give each function its own";
+  }
+  if (section == "revision" && holds(find_section(all, "function")->keys, key)) {
+    return shown(key) + " belongs to the function, not to one of its revisions: move it there";
   }
   const key_section* const here = find_section(all, section);
   std::string const message = "unknown key " + shown(key);

@@ -33,7 +33,10 @@ struct source {
 
 class loader {
  public:
-  explicit loader(const environment& env) : env_(env) {}
+  explicit loader(const environment& env) : env_(env) {
+    pools_.emplace_back().value.name = "local";
+    found_.pools.emplace_back("local");
+  }
 
   load_result load_file(const std::string& path) {
     main_ = path;
@@ -59,12 +62,25 @@ class loader {
   /// Bytes of YAML that were read.
   [[nodiscard]] std::size_t size() const { return size_; }
 
+  [[nodiscard]] std::vector<std::string> sources() const {
+    std::vector<std::string> out = include_folders_;
+    for (const source& file : sources_) {
+      if (!file.identity.empty()) out.push_back((fs::path(file.folder) / fs::path(file.name).filename()).string());
+    }
+    return out;
+  }
+
  private:
   load_result finish(source& file, std::string_view text) {
     read(file, text);
     check_routes();
+    if (common_right_) demand_.check(pools_, problems_);
     if (!problems_.empty()) return {std::nullopt, problems_.take()};
+    result_.server.data_dir = absolute_path(file.folder, result_.server.data_dir);
+    for (pool_draft& draft : pools_) result_.pools.push_back(std::move(draft.value));
+    result_.functions.reserve(functions_.size());
     for (auto& [name, entry] : functions_) result_.functions.push_back(std::move(entry.value));
+    result_.routes.reserve(routes_.size());
     for (route_draft& draft : routes_) result_.routes.push_back(std::move(draft.value));
     return {std::move(result_), {}};
   }
@@ -79,19 +95,14 @@ class loader {
       incomplete_ = incomplete_ || file.content.syntax_error;
       return;
     }
-    scope const in{file.name, file.folder, problems_, directories_};
+    scope const in{file.name, file.folder, problems_, found_};
     if (root->type != node::kind::map) {
       incomplete_ = true;
       return in.fail(root->at, "the file must be a mapping with keys such as `functions`, not " +
                                    std::string(describe(root->type)));
     }
     if (root->broken) return;
-    // Defaults first: functions may stand before them in the file, or in another file.
-    for (const member& entry : root->members) {
-      if (entry.key == "defaults" && is_main(file)) {
-        if (const node* map = mapping(in, entry)) read_defaults(in, *map, defaults_);
-      }
-    }
+    if (is_main(file)) read_common(in, *root);
     const member* include = nullptr;
     for (const member& entry : root->members) {
       if (entry.key == "include")
@@ -103,17 +114,29 @@ class loader {
     if (include != nullptr) read_includes(in, file, *include);
   }
 
+  /// What functions refer to, wherever they stand: `pools`, which `defaults` name as well, then `defaults`.
+  void read_common(const scope& in, const node& root) {
+    for (const member& entry : root.members) {
+      if (entry.key == "pools") read_pools(in, entry, pools_);
+    }
+    for (const member& entry : root.members) {
+      if (entry.key != "defaults") continue;
+      if (const node* map = mapping(in, entry)) read_defaults(in, *map, defaults_);
+    }
+    common_right_ = problems_.empty();
+  }
+
   void read_part(const scope& in, const source& file, const member& entry) {
     if (entry.key == "functions") {
       read_functions(in, entry);
     } else if (entry.key == "routes") {
       read_routes(in, entry, routes_);
-    } else if ((entry.key == "server" || entry.key == "defaults") && !is_main(file)) {
+    } else if ((entry.key == "server" || entry.key == "defaults" || entry.key == "pools") && !is_main(file)) {
       in.fail(entry.at, shown(entry.key) + " can stand only in the main file, " + shown(main_) +
                             ": an included file has `functions`, `routes` and `include`");
     } else if (entry.key == "server") {
       if (const node* map = mapping(in, entry)) read_server(in, *map, result_.server);
-    } else if (entry.key != "defaults") {
+    } else if (entry.key != "defaults" && entry.key != "pools") {
       unknown_key(in, entry, "");
     }
   }
@@ -125,12 +148,15 @@ class loader {
       return;
     }
     for (const member& item : map->members) {
+      std::size_t const before = problems_.size();
       std::optional<function> made = read_function(in, item, defaults_);
       if (!made) {
         refused_.insert(item.key);
         continue;
       }
       auto const [known, fresh] = functions_.try_emplace(item.key, defined{std::move(*made), {&in.file, item.at}});
+      // One with problems may not be what was meant; without it the sums are still not too high.
+      if (fresh && problems_.size() == before) demand_.add(known->second.value);
       if (fresh) continue;
       const place& first = known->second.at;
       in.fail(item.at, "the function " + shown(item.key) + " is defined twice: here and at " + *first.file + ":" +
@@ -153,6 +179,7 @@ class loader {
         fail("has an empty name: write the name of a file, or a pattern such as `functions/*.yaml`");
         continue;
       }
+      include_folders_.push_back((fs::path(file.folder) / *pattern.text).lexically_normal().parent_path().string());
       auto const found = find_included(file.folder, *pattern.text);
       if (!found.value) {
         fail(found.error);
@@ -232,11 +259,15 @@ class loader {
   std::deque<source> sources_;
   std::vector<const source*> open_;  ///< the chain of files that leads to the one being read
   std::set<std::string> seen_;       ///< included before, by identity
-  std::map<std::string, std::string> directories_;
+  findings found_;
+  std::vector<pool_draft> pools_;
+  pool_demand demand_;
+  bool common_right_ = true;  ///< no problem with `pools` and `defaults`
   function_draft defaults_;
   std::map<std::string, defined, std::less<>> functions_;
   std::set<std::string> refused_;  ///< functions that were reported for their name
   std::vector<route_draft> routes_;
+  std::vector<std::string> include_folders_;
   snapshot result_;
   std::size_t size_ = 0;
   bool incomplete_ = false;  ///< something that may define functions could not be read
@@ -251,6 +282,7 @@ load_result guarded(const std::string& name, const environment& env, Work&& work
     loader all(env);
     out = work(all);
     size = all.size();
+    out.sources = all.sources();
   } catch (const std::exception& error) {
     out = {std::nullopt, {{name, 0, 0, std::string("the configuration could not be loaded: ") + error.what()}}};
   }

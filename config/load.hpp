@@ -26,6 +26,9 @@ struct problem {
 struct load_result {
   std::optional<snapshot> value;
   std::vector<problem> problems;
+  /// What the configuration was read from: the files, and the folders in which `include` looks for more. A change to
+  /// any of them is a reason to load it again.
+  std::vector<std::string> sources{};
 };
 
 /// Looks up an environment variable; injected, so that tests need no real environment.

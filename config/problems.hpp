@@ -39,6 +39,7 @@ class problem_list {
   }
 
   [[nodiscard]] bool empty() const { return found_.empty(); }
+  [[nodiscard]] std::size_t size() const { return found_.size(); }
 
   /// Everything found: files in the order in which they first had a problem, then by line and column; what was found
   /// twice (an aliased value is read more than once) stands once. The list is empty afterwards.

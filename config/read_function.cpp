@@ -1,9 +1,5 @@
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
+#include <array>
 
 #include "config/readers.hpp"
 
@@ -12,76 +8,7 @@ namespace {
 
 using draft = function_draft;
 
-/// Most instances of one function: far more than one machine runs, and a bound for sums.
-constexpr std::uint64_t most_instances = 10'000;
-/// Most slots on one instance that a limit may allow; 0 means no limit.
-constexpr std::uint64_t most_slots = 1'000'000;
-
-void read_command(const scope& in, const member& entry, draft& out) {
-  out.has_command = true;
-  const node& value = *entry.value;
-  if (value.type == node::kind::scalar && !value.broken) {
-    in.fail(entry,
-            "must be a list, because no shell splits it: write `[sh, -c, \"...\"]`, or each word as an item, such as "
-            "`[python3, app.py]`");
-    return;
-  }
-  auto const given = texts(in, entry, "[python3, app.py]", false);
-  if (!given) return;
-  if (given->empty()) return in.fail(entry, "must not be empty: name at least the program");
-  if (given->front().text->empty())
-    return in.fail(given->front().at, "the first item of `command` names the program, but is empty");
-  out.value.command.clear();
-  for (const marked_text& item : *given) out.value.command.push_back(*item.text);
-}
-
-bool set_by_rouse(std::string_view name) {
-  return name == "PORT" || name == "K_SERVICE" || name == "K_REVISION" || name == "K_CONFIGURATION";
-}
-
-void read_env(const scope& in, const member& entry, draft& out) {
-  const node* const map = mapping(in, entry);
-  if (map == nullptr) return;
-  for (const member& variable : map->members) {
-    const node& value = *variable.value;
-    if (variable.key.empty() || variable.key.find_first_of(std::string_view("=\0", 2)) != std::string::npos) {
-      in.fail(variable.at, shown(variable.key) +
-                               " cannot be the name of an environment variable: it must not be empty or hold "
-                               "a `=` or NUL");
-    } else if (set_by_rouse(variable.key)) {
-      in.fail(variable.at, shown(variable.key) + " is set by rouse for every instance: remove it here");
-    } else if (value.type == node::kind::null && !value.broken) {
-      in.fail(variable, "has no value: write `\"\"` for an empty text");
-    } else if (const std::string* text = scalar(in, variable)) {
-      out.value.env[variable.key] = *text;
-    }
-  }
-}
-
-/// Why `path` cannot be a working directory, or nothing.
-std::string directory_problem(const std::string& path) {
-  struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) {
-    return errno == ENOENT ? "does not exist: create it, or correct the path"
-                           : std::string("cannot be used: ") + std::strerror(errno);
-  }
-  return S_ISDIR(status.st_mode) ? "" : "is not a directory";
-}
-
-void read_directory(const scope& in, const member& entry, draft& out) {
-  const std::string* const text = scalar(in, entry);
-  if (text == nullptr) return;
-  if (text->empty()) return in.fail(entry, "is empty: write `.` for the folder of this file, or remove the key");
-  std::string path = (std::filesystem::path(in.folder) / *text).lexically_normal().string();
-  if (path.size() > 1 && path.back() == '/') path.pop_back();
-  auto const [known, fresh] = in.directories.try_emplace(path);
-  if (fresh) known->second = directory_problem(path);
-  if (known->second.empty()) {
-    out.value.directory = std::move(path);
-  } else {
-    in.fail(entry, "is " + shown(path) + ", which " + known->second);
-  }
-}
+constexpr double most_rate = 1'000'000'000;
 
 void read_expose(const scope& in, const member& entry, draft& out) {
   auto const given = texts(in, entry, "[http]", false);
@@ -98,34 +25,6 @@ void read_expose(const scope& in, const member& entry, draft& out) {
   }
 }
 
-using ready_field = field<function>;
-constexpr std::array ready_fields{ready_field{
-    "path", [](const scope& in, const member& e, function& out) {
-      read_scalar(in, e, out.ready_path, [](const std::string& text) -> parsed<std::string> {
-        bool const visible =
-            std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7F && c != '#'; });
-        if (!text.empty() && text.front() == '/' && visible) return {text, {}};
-        return {std::nullopt,
-                "must be a path that begins with `/`, without spaces or `#`, such as `/healthz`, not " + shown(text)};
-      });
-    }}};
-
-using scale_field = field<draft>;
-constexpr std::array scale_fields{
-    scale_field{"min",
-                [](const scope& in, const member& e, draft& out) {
-                  read_whole(in, e, 0, most_instances, out.value.scale.min);
-                  out.scale_min = place{&in.file, e.value_mark()};
-                }},
-    scale_field{"max",
-                [](const scope& in, const member& e, draft& out) {
-                  read_whole(in, e, 1, most_instances, out.value.scale.max);
-                  out.scale_max = place{&in.file, e.value_mark()};
-                }},
-    scale_field{"idle", [](const scope& in, const member& e,
-                           draft& out) { read_duration(in, e, zero::allowed, out.value.scale.idle); }},
-};
-
 using queue_field = field<queue>;
 constexpr std::array queue_fields{
     queue_field{"max_requests", [](const scope& in, const member& e,
@@ -136,150 +35,175 @@ constexpr std::array queue_fields{
                                queue& out) { read_duration(in, e, zero::refused, out.max_wait); }},
 };
 
-using retry_field = field<retry>;
-constexpr std::array retry_fields{
-    retry_field{"attempts",
-                [](const scope& in, const member& e, retry& out) { read_whole(in, e, 1, 100, out.attempts); }},
+using rate_field = field<rate_limit>;
+constexpr std::array rate_fields{
+    rate_field{"rps",
+               [](const scope& in, const member& e, rate_limit& out) {
+                 read_decimal(in, e, {0, most_rate}, out.rps);
+               }},
+    rate_field{"burst", [](const scope& in, const member& e,
+                           rate_limit& out) { read_whole(in, e, 0, 1'000'000'000, out.burst); }},
 };
 
-/// The key that only a function may have; defaults have all others.
-constexpr std::array<field<draft>, 1> command_field{{{"command", read_command}}};
+void read_content_type(const scope& in, const member& entry, fallback& out) {
+  read_scalar(in, entry, out.content_type, [](const std::string& text) -> parsed<std::string> {
+    bool const printable = std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7F; });
+    if (!text.empty() && printable && text.front() != ' ' && text.back() != ' ') return {text, {}};
+    return {std::nullopt, "must be a media type such as `application/json`, not " + shown(text)};
+  });
+}
 
-constexpr std::array shared_fields{
-    field<draft>{"env", read_env},
-    field<draft>{"directory", read_directory},
-    field<draft>{"concurrency", [](const scope& in, const member& e,
-                                   draft& out) { read_whole(in, e, 0, most_slots, out.value.concurrency); }},
-    field<draft>{"timeout", [](const scope& in, const member& e,
-                               draft& out) { read_duration(in, e, zero::refused, out.value.timeout); }},
-    field<draft>{"stream_idle_timeout",
-                 [](const scope& in, const member& e, draft& out) {
-                   read_duration(in, e, zero::allowed, out.value.stream_idle_timeout);
+using fallback_field = field<fallback>;
+constexpr std::array fallback_fields{
+    fallback_field{"status",
+                   [](const scope& in, const member& e, fallback& out) { read_whole(in, e, 200, 599, out.status); }},
+    fallback_field{"content_type", read_content_type},
+    fallback_field{"body",
+                   [](const scope& in, const member& e, fallback& out) {
+                     if (const std::string* text = scalar(in, e)) out.body = *text;
+                   }},
+};
+
+void read_fallback(const scope& in, const member& entry, draft& out) {
+  const node* const map = mapping(in, entry);
+  if (map == nullptr) return;
+  if (!out.value.fallback) out.value.fallback.emplace();
+  fallback& made = *out.value.fallback;
+  read_fields(in, *map, "function.fallback", fallback_fields, made);
+  bool const bodiless = made.status == 204 || made.status == 205 || made.status == 304;
+  if (bodiless && !made.body.empty())
+    in.fail(entry, "has a `body`, which no answer with the status " + std::to_string(made.status) + " can have");
+}
+
+/// Where a caller is kept, by one name; the other kind is left empty.
+void read_token_name(const scope& in, const member& entry, std::string& out) {
+  read_scalar(in, entry, out, [&](const std::string& text) -> parsed<std::string> {
+    if (is_token(text)) return {text, {}};
+    return {std::nullopt, "is " + shown(text) + ", which cannot be the name of a " + entry.key};
+  });
+}
+
+using sticky_field = field<sticky>;
+constexpr std::array sticky_fields{
+    sticky_field{"header",
+                 [](const scope& in, const member& e, sticky& out) {
+                   read_token_name(in, e, out.header);
+                   out.header = lower(out.header);
                  }},
-    field<draft>{"max_duration", [](const scope& in, const member& e,
-                                    draft& out) { read_duration(in, e, zero::allowed, out.value.max_duration); }},
-    field<draft>{"ready",
-                 [](const scope& in, const member& e, draft& out) {
-                   if (const node* map = mapping(in, e))
-                     read_fields(in, *map, "function.ready", ready_fields, out.value);
-                 }},
-    field<draft>{"start_timeout", [](const scope& in, const member& e,
-                                     draft& out) { read_duration(in, e, zero::refused, out.value.start_timeout); }},
-    field<draft>{"stop_grace", [](const scope& in, const member& e,
-                                  draft& out) { read_duration(in, e, zero::allowed, out.value.stop_grace); }},
+    sticky_field{"cookie", [](const scope& in, const member& e, sticky& out) { read_token_name(in, e, out.cookie); }},
+};
+
+void read_sticky(const scope& in, const member& entry, draft& out) {
+  const node* const map = mapping(in, entry);
+  if (map == nullptr) return;
+  sticky made;
+  read_fields(in, *map, "function.sticky", sticky_fields, made);
+  if (map->members.size() != 1)
+    in.fail(entry, "must have exactly one of `header` and `cookie`, such as `{header: x-user}`");
+  out.value.sticky = std::move(made);
+}
+
+/// What belongs to the function and not to one of its revisions.
+constexpr std::array function_fields{
     field<draft>{"expose", read_expose},
-    field<draft>{"scale",
-                 [](const scope& in, const member& e, draft& out) {
-                   if (const node* map = mapping(in, e)) read_fields(in, *map, "function.scale", scale_fields, out);
-                 }},
     field<draft>{"queue",
                  [](const scope& in, const member& e, draft& out) {
                    if (const node* map = mapping(in, e))
                      read_fields(in, *map, "function.queue", queue_fields, out.value.queue);
                  }},
-    field<draft>{"retry",
+    field<draft>{"rate_limit",
                  [](const scope& in, const member& e, draft& out) {
                    if (const node* map = mapping(in, e))
-                     read_fields(in, *map, "function.retry", retry_fields, out.value.retry);
+                     read_fields(in, *map, "function.rate_limit", rate_fields, out.value.rate_limit);
                  }},
+    field<draft>{"fallback", read_fallback},
+    field<draft>{"sticky", read_sticky},
 };
 
-constexpr auto function_fields = [] {
-  std::array<field<draft>, command_field.size() + shared_fields.size()> all{};
-  std::copy(command_field.begin(), command_field.end(), all.begin());
-  std::copy(shared_fields.begin(), shared_fields.end(), all.begin() + command_field.size());
-  return all;
-}();
+/// What no default can hold, besides `command`.
+constexpr std::array<std::string_view, 3> own_keys{"revisions", "traffic", "lanes"};
 
-std::string bad_name(std::string_view name) {
-  std::string message =
-      shown(name) + " cannot be a function's name: use 1 to 63 of a-z, 0-9 and `-`, not beginning or ending with `-`";
+/// Reads one key that functions and `defaults` have in common.
+void read_shared(const scope& in, const member& entry, std::string_view section, draft& out) {
+  if (read_field(in, entry, function_fields, out)) return;
+  if (!read_revision_key(in, entry, out.shared)) unknown_key(in, entry, section);
+}
+
+/// One of the keys that are read when all others are; false when `entry` is none.
+bool keep_for_later(const member& entry, revision_members& out) {
+  if (entry.key == "revisions") {
+    out.revisions = &entry;
+  } else if (entry.key == "traffic") {
+    out.traffic = &entry;
+  } else if (entry.key == "lanes") {
+    out.lanes = &entry;
+  } else {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string bad_name(std::string_view name, std::string_view whose) {
+  std::string message = shown(name) + " cannot be " + std::string(whose) +
+                        " name: use 1 to 63 of a-z, 0-9 and `-`, not beginning or ending with `-`";
   std::string repaired = lower(name);
   std::replace(repaired.begin(), repaired.end(), '_', '-');
   if (is_dns_label(repaired)) message += "; did you mean " + shown(repaired) + "?";
   return message;
 }
 
-void check_scale(const scope& in, const draft& merged, const draft& defaults) {
-  if (merged.value.scale.min <= merged.value.scale.max) return;
-  // Shown where the function says it, and in `defaults` only when the function says nothing.
-  place at = merged.scale_max.value_or(merged.scale_min.value_or(place{}));
-  auto const own = [&](const std::optional<place>& p, const std::optional<place>& inherited) {
-    return p && (!inherited || p->file != inherited->file || !(p->at == inherited->at));
-  };
-  if (own(merged.scale_min, defaults.scale_min) && !own(merged.scale_max, defaults.scale_max)) at = *merged.scale_min;
-  in.problems.add(at, "`min` (" + std::to_string(merged.value.scale.min) + ") is more than `max` (" +
-                          std::to_string(merged.value.scale.max) + "): raise `max` or lower `min`");
+bool is_functions_own(std::string_view key) {
+  return std::find(own_keys.begin(), own_keys.end(), key) != own_keys.end();
 }
 
-class fnv1a {
- public:
-  void number(std::uint64_t value) {
-    for (unsigned shift = 0; shift < 64; shift += 8) byte(static_cast<std::uint8_t>(value >> shift));
-  }
-  void text(std::string_view value) {
-    number(value.size());
-    for (char c : value) byte(static_cast<std::uint8_t>(c));
-  }
-  [[nodiscard]] std::uint32_t folded() const { return static_cast<std::uint32_t>(state_ ^ (state_ >> 32U)); }
-
- private:
-  void byte(std::uint8_t value) { state_ = (state_ ^ value) * 0x100000001b3ULL; }
-  std::uint64_t state_ = 0xcbf29ce484222325ULL;
-};
-
-}  // namespace
-
 void read_defaults(const scope& in, const node& map, function_draft& out) {
-  read_fields(in, map, "defaults", shared_fields, out);
+  for (const member& entry : map.members) {
+    if (entry.key == "command") {
+      unknown_key(in, entry, "defaults");
+    } else {
+      read_shared(in, entry, "defaults", out);
+    }
+  }
 }
 
 std::optional<function> read_function(const scope& in, const member& entry, const function_draft& defaults) {
   bool const named = is_dns_label(entry.key);
-  if (!named) in.fail(entry.at, bad_name(entry.key));
+  if (!named) in.fail(entry.at, bad_name(entry.key, "a function's"));
   function_draft merged = defaults;
   merged.value.name = entry.key;
-  if (merged.value.directory.empty()) merged.value.directory = in.folder;
+  merged.shared.level = 1;
+  if (merged.shared.value.directory.empty()) merged.shared.value.directory = in.folder;
   const node& value = *entry.value;
   if (value.type == node::kind::null && !value.broken) {
     in.fail(entry.at,
             "function " + shown(entry.key) + " is empty: give it a `command`, such as `command: [python3, app.py]`");
   } else if (const node* map = mapping(in, entry)) {
-    read_fields(in, *map, "function", function_fields, merged);
-    if (!merged.has_command) {
-      in.fail(entry.at,
-              "function " + shown(entry.key) + " has no `command`: add one, such as `command: [python3, app.py]`");
+    revision_members later;
+    for (const member& key : map->members) {
+      if (!keep_for_later(key, later)) read_shared(in, key, "function", merged);
     }
-    check_scale(in, merged, defaults);
+    read_revisions(in, entry, later, merged);
   }
   if (!named) return std::nullopt;
-  merged.value.revision = revision_name(merged.value);
   return std::move(merged.value);
 }
 
-std::string revision_name(const function& value) {
-  fnv1a hash;
-  hash.number(value.command.size());
-  for (const std::string& word : value.command) hash.text(word);
-  hash.number(value.env.size());
-  for (const auto& [name, content] : value.env) {
-    hash.text(name);
-    hash.text(content);
-  }
-  hash.text(value.directory);
-  constexpr std::string_view digits = "0123456789abcdef";
-  std::string out = value.name + "-";
-  for (int shift = 28; shift >= 0; shift -= 4) out += digits[(hash.folded() >> static_cast<unsigned>(shift)) & 15U];
-  return out;
-}
-
 void add_function_keys(std::vector<key_section>& out) {
-  out.push_back({"defaults", keys_of(shared_fields)});
-  out.push_back({"function", keys_of(function_fields)});
-  out.push_back({"function.ready", keys_of(ready_fields)});
-  out.push_back({"function.scale", keys_of(scale_fields)});
+  std::vector<std::string_view> own = revision_keys();
+  for (std::string_view key : keys_of(function_fields)) own.push_back(key);
+  std::vector<std::string_view> shared = own;
+  std::erase(shared, "command");
+  own.insert(own.end(), own_keys.begin(), own_keys.end());
+  out.push_back({"defaults", std::move(shared)});
+  out.push_back({"function", std::move(own)});
   out.push_back({"function.queue", keys_of(queue_fields)});
-  out.push_back({"function.retry", keys_of(retry_fields)});
+  out.push_back({"function.rate_limit", keys_of(rate_fields)});
+  out.push_back({"function.fallback", keys_of(fallback_fields)});
+  out.push_back({"function.sticky", keys_of(sticky_fields)});
+  add_revision_keys(out);
+  add_traffic_keys(out);
 }
 
 }  // namespace rouse::config

@@ -36,31 +36,13 @@ void read_headers(const scope& in, const member& entry, route_entry& out) {
   const node* const map = mapping(in, entry);
   if (map == nullptr) return;
   for (const member& header : map->members) {
-    std::string name = lower(header.key);
-    auto const same = [&](const auto& known) { return known.first == name; };
-    if (!is_token(header.key)) {
-      in.fail(header.at, shown(header.key) + " cannot be the name of a header");
-      continue;
-    }
+    auto made = read_header(in, header);
+    auto const same = [&](const auto& known) { return known.first == lower(header.key); };
     if (std::any_of(out.value.headers.begin(), out.value.headers.end(), same)) {
       in.fail(header.at,
               "the header " + shown(header.key) + " is given twice: names are compared without regard to case");
-      continue;
-    }
-    const std::string* const text = scalar(in, header);
-    if (text == nullptr) continue;
-    bool const control = std::any_of(text->begin(), text->end(), [](char c) {
-      auto const u = static_cast<unsigned char>(c);
-      return (u < 0x20 && c != '\t') || u == 0x7F;
-    });
-    bool const blank_edge = !text->empty() && (std::string_view(" \t").find(text->front()) != std::string_view::npos ||
-                                               std::string_view(" \t").find(text->back()) != std::string_view::npos);
-    if (control) {
-      in.fail(header, "holds a control character, which no header can hold");
-    } else if (blank_edge) {
-      in.fail(header, "begins or ends with a blank, which no header's value does: remove it");
-    } else {
-      out.value.headers.emplace_back(std::move(name), *text);
+    } else if (made) {
+      out.value.headers.push_back(std::move(*made));
     }
   }
 }
@@ -118,6 +100,28 @@ void read_route(const scope& in, const node& map, std::vector<route_draft>& out)
 }
 
 }  // namespace
+
+std::optional<std::pair<std::string, std::string>> read_header(const scope& in, const member& header) {
+  if (!is_token(header.key)) {
+    in.fail(header.at, shown(header.key) + " cannot be the name of a header");
+    return std::nullopt;
+  }
+  const std::string* const text = scalar(in, header);
+  if (text == nullptr) return std::nullopt;
+  bool const control = std::any_of(text->begin(), text->end(), [](char c) {
+    auto const u = static_cast<unsigned char>(c);
+    return (u < 0x20 && c != '\t') || u == 0x7F;
+  });
+  auto const blank = [](char c) { return c == ' ' || c == '\t'; };
+  if (control) {
+    in.fail(header, "holds a control character, which no header can hold");
+  } else if (!text->empty() && (blank(text->front()) || blank(text->back()))) {
+    in.fail(header, "begins or ends with a blank, which no header's value does: remove it");
+  } else {
+    return std::pair{lower(header.key), *text};
+  }
+  return std::nullopt;
+}
 
 void read_routes(const scope& in, const member& entry, std::vector<route_draft>& out) {
   const node& list = *entry.value;

@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <algorithm>
 
 #include "config/addresses.hpp"
@@ -62,6 +64,18 @@ void read_proxies(const scope& in, const member& entry, server_draft& out) {
   }
 }
 
+void read_data_dir(const scope& in, const member& entry, server_draft& out) {
+  const std::string* const text = scalar(in, entry);
+  if (text == nullptr) return;
+  if (text->empty()) return in.fail(entry, "is empty: name a folder, such as `./rouse-data`");
+  std::string path = absolute_path(in.folder, *text);
+  struct stat status {};
+  // It is made when it is needed; what is there already must be a folder.
+  if (::stat(path.c_str(), &status) == 0 && !S_ISDIR(status.st_mode))
+    return in.fail(entry, "is " + shown(path) + ", which is not a directory");
+  out.value.data_dir = std::move(path);
+}
+
 using limits_field = field<limits>;
 constexpr std::array limits_fields{
     limits_field{"header_bytes", [](const scope& in, const member& e,
@@ -92,6 +106,7 @@ constexpr std::array server_fields{
     server_field{"admin_token", read_token},
     server_field{"workers", [](const scope& in, const member& e,
                                server_draft& out) { read_whole(in, e, 0, 1024, out.value.workers); }},
+    server_field{"data_dir", read_data_dir},
     server_field{"drain_delay", [](const scope& in, const member& e,
                                    server_draft& out) { read_duration(in, e, zero::allowed, out.value.drain_delay); }},
     server_field{"drain_timeout",

@@ -2,10 +2,12 @@
 // The readers of the file's parts: each takes a node and fills a plain value, reporting what is wrong. One load, one
 // thread.
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "config/config.hpp"
@@ -17,15 +19,119 @@ namespace rouse::config {
 /// Reads `server`; cross-checks addresses and the token.
 void read_server(const scope& in, const node& map, server& out);
 
-/// A function while defaults and own keys are merged, with the places that later checks may have to show.
-struct function_draft {
-  function value;
-  std::optional<place> scale_min;
-  std::optional<place> scale_max;
-  bool has_command = false;  ///< the key was given, right or wrong
+/// The folder-relative `path` of a file in `folder`, as an absolute path in normal form without a slash at its end.
+[[nodiscard]] std::string absolute_path(const std::string& folder, const std::string& path);
+
+/// Why `name` cannot be `whose` name, such as "a function's", and what would be nearest.
+[[nodiscard]] std::string bad_name(std::string_view name, std::string_view whose);
+
+/// One header and the value it must have; nullopt (and a problem) when it can be none. The name is in lower case.
+[[nodiscard]] std::optional<std::pair<std::string, std::string>> read_header(const scope& in, const member& header);
+
+/// The time of an entry of a schedule while it is read.
+struct window_draft {
+  window value;
+  const member* from = nullptr;  ///< given, right or wrong
+  const member* to = nullptr;
+  std::optional<unsigned> begin;  ///< right
+  std::optional<unsigned> end;
 };
 
-/// Reads `defaults`: any key of a function but `command`.
+/// Reads one key that every entry of a schedule may have; false when `entry` is none.
+[[nodiscard]] bool read_window_key(const scope& in, const member& entry, window_draft& out);
+
+/// What the keys of the entry `map` amount to; its own problems were reported.
+[[nodiscard]] window finish_window(const scope& in, const node& map, window_draft draft);
+
+[[nodiscard]] std::vector<std::string_view> window_keys();
+
+/// Where a key was given that is checked against others, and how near to the revision: the checks point at what was
+/// said last.
+struct said {
+  place at;
+  int level = -1;  ///< -1: nowhere, 0: in `defaults`, 1: in the function, 2: in the revision
+  [[nodiscard]] bool anywhere() const { return level >= 0; }
+};
+
+/// A revision while what it inherits and its own keys are merged, with the places that later checks may have to show.
+struct revision_draft {
+  revision value;
+  int level = 0;             ///< see `said`: of what is being read
+  bool has_command = false;  ///< the key was given, right or wrong
+  said min;
+  said max;
+  said window;
+  said panic_window;
+  said pools;
+  std::vector<std::pair<place, place>> schedule;  ///< of each entry's `min` and `max`; empty places where not given
+};
+
+/// Reads one key that a revision may have; false when `entry` is none.
+[[nodiscard]] bool read_revision_key(const scope& in, const member& entry, revision_draft& out);
+
+/// Checks and completes what depends on several keys of a revision.
+void finish_revision(const scope& in, revision_draft& out);
+
+/// A hash (FNV-1a, 64 bits folded to 32) of command, env and directory, each with its length.
+[[nodiscard]] std::uint32_t identity_of(const revision& value);
+
+/// `FUNCTION-` and the hash in 8 hex digits.
+[[nodiscard]] std::string automatic_name(const std::string& function, std::uint32_t hash);
+
+/// Every key of a revision, `command` included.
+[[nodiscard]] std::vector<std::string_view> revision_keys();
+
+/// Reads `scale`.
+void read_scale(const scope& in, const member& entry, revision_draft& out);
+
+/// Checks the keys of `scale` against each other; shortens a `panic_window` that nobody set.
+void finish_scale(const scope& in, revision_draft& out);
+
+/// Reads `pools` of a function or revision.
+void read_pool_uses(const scope& in, const member& entry, revision_draft& out);
+
+/// A pool, and where it is bounded.
+struct pool_draft {
+  pool value;
+  place at;  ///< of `max_instances`, or of the pool's name
+};
+
+/// Reads the top level's `pools` into `out`, which holds `local` from the beginning, and their names into in.found.
+void read_pools(const scope& in, const member& entry, std::vector<pool_draft>& out);
+
+/// Most instances of one function, and of one pool: far more than one machine runs, and bounds for sums.
+inline constexpr std::uint64_t most_instances = 10'000;
+inline constexpr std::uint64_t most_in_pool = 1'000'000;
+inline constexpr std::size_t most_pools = 1000;
+
+/// Most instances that a pool ever has room for; nullopt without a bound.
+[[nodiscard]] std::optional<unsigned> room_of(const pool& value);
+
+/// Adds up the `min` of everything that can run only in certain pools.
+class pool_demand {
+ public:
+  /// Counts the revisions of `value` that have traffic.
+  void add(const function& value);
+
+  /// A problem for each pool, and for each set of pools that functions name together, that is too small for its sum.
+  void check(const std::vector<pool_draft>& pools, problem_list& problems) const;
+
+ private:
+  struct sum {
+    std::uint64_t instances = 0;
+    std::vector<std::string> names;  ///< the first few: `f` 3
+    std::size_t count = 0;
+  };
+  std::map<std::vector<std::uint32_t>, sum> sums_;  ///< by the set of pools, in order
+};
+
+/// A function while defaults and own keys are merged; `shared` is what each of its revisions begins with.
+struct function_draft {
+  function value;
+  revision_draft shared;
+};
+
+/// Reads `defaults`: any key of a function but those of its own (`command`, `revisions`, `traffic`, `lanes`).
 void read_defaults(const scope& in, const node& map, function_draft& out);
 
 /// Reads one entry of `functions` on top of `defaults`. nullopt when its name cannot be one; every other problem leaves
@@ -42,11 +148,23 @@ struct route_draft {
 /// Reads `routes` of one file and appends them.
 void read_routes(const scope& in, const member& entry, std::vector<route_draft>& out);
 
-/// `NAME-` and 8 hex digits: a hash (FNV-1a, 64 bits folded to 32) of command, env and directory, each with its length.
-[[nodiscard]] std::string revision_name(const function& value);
+/// Whether only a function itself can have `key`: no default, no revision.
+[[nodiscard]] bool is_functions_own(std::string_view key);
+
+/// Reads `revisions`, `traffic` and `lanes` of a function, once all its other keys are in `out`.
+struct revision_members {
+  const member* revisions = nullptr;
+  const member* traffic = nullptr;
+  const member* lanes = nullptr;
+};
+void read_revisions(const scope& in, const member& function, const revision_members& members, function_draft& out);
 
 void add_server_keys(std::vector<key_section>& out);
+void add_pool_keys(std::vector<key_section>& out);
 void add_function_keys(std::vector<key_section>& out);
+void add_revision_keys(std::vector<key_section>& out);
+void add_scale_keys(std::vector<key_section>& out);
+void add_traffic_keys(std::vector<key_section>& out);
 void add_route_keys(std::vector<key_section>& out);
 
 }  // namespace rouse::config

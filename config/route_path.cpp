@@ -50,6 +50,21 @@ parsed<std::string> decode(std::string_view path) {
   return {std::move(out), {}};
 }
 
+/// Whether `segment`, which is no dot segment, has a part that is one to a server that cuts it at encoded slashes and
+/// backslashes and drops what follows a `;`. Requests with such a path are refused (router/normalise.hpp): no route can
+/// match them. Escapes are in upper case.
+bool hides_dots(std::string_view segment) {
+  while (true) {
+    std::size_t const escape = std::min(segment.find("%2F"), segment.find("%5C"));
+    std::size_t const cut = std::min(escape, segment.find('\\'));
+    std::string_view part = segment.substr(0, cut);
+    part = part.substr(0, std::min(part.find(';'), part.find("%3B")));
+    if (part == "." || part == "..") return true;
+    if (cut == segment.npos) return false;
+    segment.remove_prefix(cut + (cut == escape ? 3 : 1));
+  }
+}
+
 /// What no path may hold, in words; empty when there is nothing.
 std::string forbidden(std::string_view path) {
   if (path.empty() || path.front() != '/') return "must begin with `/`, not be " + shown(path);
@@ -79,6 +94,9 @@ parsed<std::string> normal_path(std::string_view path) {
     if (segment == "..") {
       if (out.empty()) return failed("climbs above `/` with its `..`");
       out.resize(out.rfind('/'));
+    } else if (segment != "." && hides_dots(segment)) {
+      return failed("has the segment " + shown(segment) +
+                    ", which some servers read as a step up or in place: requests with it are refused");
     } else if (segment != ".") {
       out.append("/").append(segment);
     }

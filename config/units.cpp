@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <span>
 
 #include "config/text.hpp"
@@ -87,6 +88,20 @@ parsed<std::uint64_t> scaled(std::string_view text, std::string_view digits, std
   return {number * factor, {}};
 }
 
+/// The value of digits with at most one point between them; nothing for any other text.
+std::optional<double> decimal(std::string_view text) {
+  std::size_t const whole = count_digits(text);
+  if (whole == 0 || text.size() > 64) return std::nullopt;
+  if (whole < text.size()) {
+    std::string_view const fraction = text.substr(whole + 1);
+    if (text[whole] != '.' || fraction.empty() || count_digits(fraction) != fraction.size()) return std::nullopt;
+  }
+  double value = 0;
+  auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
 const unit* find_unit(std::span<const unit> units, std::string_view name) {
   auto const found = std::find_if(units.begin(), units.end(), [&](const unit& u) { return u.name == name; });
   return found == units.end() ? nullptr : &*found;
@@ -148,6 +163,27 @@ parsed<std::uint64_t> parse_whole(std::string_view text, std::uint64_t least, st
   return {value, {}};
 }
 
+parsed<double> parse_decimal(std::string_view text, const decimal_range& range) {
+  std::string const words = range.above
+                                ? "more than " + format_decimal(range.least) + ", at most " + format_decimal(range.most)
+                                : "from " + format_decimal(range.least) + " to " + format_decimal(range.most);
+  std::optional<double> const value = decimal(text);
+  if (!value) return {std::nullopt, "must be a number, " + words + ", not " + shown(text)};
+  bool const low = range.above ? *value <= range.least : *value < range.least;
+  if (low || *value > range.most) return {std::nullopt, "is " + shown(text) + ", but must be " + words};
+  return {value, {}};
+}
+
+parsed<double> parse_part(std::string_view text) {
+  bool const percent = text.ends_with('%');
+  std::optional<double> const number = decimal(percent ? text.substr(0, text.size() - 1) : text);
+  if (!number) return {std::nullopt, "must be a part such as `20%` or `0.2`, not " + shown(text)};
+  double const value = percent ? *number / 100 : *number;
+  if (value <= 1) return {value, {}};
+  std::string const hint = percent || *number > 100 ? "" : ": did you mean " + shown(std::string(text) + "%") + "?";
+  return {std::nullopt, "is " + shown(text) + ", but must be from 0 to 100%" + hint};
+}
+
 parsed<bool> parse_boolean(std::string_view text) {
   if (text == "true" || text == "True" || text == "TRUE") return {true, {}};
   if (text == "false" || text == "False" || text == "FALSE") return {false, {}};
@@ -165,6 +201,12 @@ std::string format_duration(milliseconds value) {
     if (count % u.factor == 0) return std::to_string(count / u.factor) + std::string(u.name);
   }
   return {};  // not reached: everything is a multiple of 1 ms
+}
+
+std::string format_decimal(double value) {
+  std::array<char, 400> buffer{};  // the largest double has 309 digits
+  auto const end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::fixed);
+  return {buffer.data(), end.ptr};
 }
 
 std::string format_size(std::uint64_t value) {

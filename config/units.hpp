@@ -32,11 +32,27 @@ inline constexpr std::uint64_t largest_size = std::uint64_t{1} << 60U;
 /// A decimal whole number from `least` to `most`, digits only.
 [[nodiscard]] parsed<std::uint64_t> parse_whole(std::string_view text, std::uint64_t least, std::uint64_t most);
 
+/// Bounds of a decimal number; `above` when `least` itself is not possible.
+struct decimal_range {
+  double least = 0;
+  double most = 0;
+  bool above = false;
+};
+
+/// A decimal number within `range`, such as `7` or `0.7`: no sign, no exponent.
+[[nodiscard]] parsed<double> parse_decimal(std::string_view text, const decimal_range& range);
+
+/// A part of a whole, from 0 to 1: `20%`, `0.5%` or `0.2`.
+[[nodiscard]] parsed<double> parse_part(std::string_view text);
+
 /// `true` or `false` (also capitalised, as in YAML's core schema).
 [[nodiscard]] parsed<bool> parse_boolean(std::string_view text);
 
 /// A duration as a person would write it, in the largest unit that divides it: `90s`, `5m`, `0`.
 [[nodiscard]] std::string format_duration(std::chrono::milliseconds value);
+
+/// A number without exponent and without needless digits: `0.7`, `1000000`.
+[[nodiscard]] std::string format_decimal(double value);
 
 /// A size as a person would write it: `64KiB`, `1500`.
 [[nodiscard]] std::string format_size(std::uint64_t value);

@@ -12,9 +12,9 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/buffer_body.hpp>
-#include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
@@ -28,32 +28,39 @@ namespace http = boost::beast::http;
 using tcp = asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr std::chrono::seconds patience{10};
+constexpr std::chrono::seconds usual_patience{10};
 
 /// One request on one connection. Asynchronous operations, run one at a time, because those can be timed out.
 class exchange {
  public:
-  explicit exchange(const admin_address& at) : at_(at), stream_(context_) {}
+  explicit exchange(const admin_address& at, std::chrono::seconds patience = usual_patience)
+      : at_(at), patience_(patience), stream_(context_) {}
 
   void connect() {
     error_code error;
     tcp::resolver resolver(context_);
     const auto found = resolver.resolve(at_.host, std::to_string(at_.port), tcp::resolver::numeric_service, error);
     if (error) fail("cannot be resolved", error);
-    stream_.expires_after(patience);
+    stream_.expires_after(usual_patience);
     stream_.async_connect(found, [&error](const error_code& result, const tcp::endpoint&) { error = result; });
     run();
     if (error) fail("cannot be reached", error);
   }
 
-  void send(const std::string& target) {
-    http::request<http::empty_body> request(http::verb::get, target, 11);
+  /// Without a body where `body` is empty.
+  void send(const std::string& method, const std::string& target, const std::string& body) {
+    http::request<http::string_body> request(http::string_to_verb(method), target, 11);
+    if (!body.empty()) {
+      request.set(http::field::content_type, "application/json");
+      request.body() = body;
+      request.prepare_payload();
+    }
     request.set(http::field::host, at_.authority);
     request.set(http::field::user_agent, "rouse");
     request.set(http::field::connection, "close");
     if (!at_.token.empty()) request.set(http::field::authorization, "Bearer " + at_.token);
     error_code error;
-    stream_.expires_after(patience);
+    stream_.expires_after(patience_);
     http::async_write(stream_, request, [&error](const error_code& result, std::size_t) { error = result; });
     run();
     if (error) fail("broke the connection", error);
@@ -62,7 +69,7 @@ class exchange {
   unsigned read_head() {
     parser_.body_limit(boost::none);
     error_code error;
-    stream_.expires_after(patience);
+    stream_.expires_after(patience_);
     http::async_read_header(stream_, buffer_, parser_,
                             [&error](const error_code& result, std::size_t) { error = result; });
     run();
@@ -79,7 +86,7 @@ class exchange {
       if (for_ever) {
         stream_.expires_never();
       } else {
-        stream_.expires_after(patience);
+        stream_.expires_after(patience_);
       }
       // A piece as soon as it is there, not when the space is full.
       http::async_read_some(stream_, buffer_, parser_,
@@ -100,13 +107,14 @@ class exchange {
 
   [[noreturn]] void fail(const char* what, const error_code& error) const {
     const bool late = error == beast::error::timeout;
-    const auto why = late ? "no answer for " + std::to_string(patience.count()) + " s" : error.message();
+    const auto why = late ? "no answer for " + std::to_string(patience_.count()) + " s" : error.message();
     throw admin_unreachable("the daemon's admin interface at http://" + at_.authority + ' ' + what + ": " + why +
                             ". Is `rouse serve` running there? Say where it is with --admin URL or ROUSE_ADMIN "
                             "(server.admin of its configuration).");
   }
 
   const admin_address& at_;
+  const std::chrono::seconds patience_;
   asio::io_context context_{1};
   beast::tcp_stream stream_;
   beast::flat_buffer buffer_;
@@ -122,7 +130,7 @@ admin_reply get(const admin_address& at, const std::string& target,
                 const std::function<void(std::string_view)>& stream) {
   exchange one(at);
   one.connect();
-  one.send(target);
+  one.send("GET", target, {});
   admin_reply reply;
   reply.status = one.read_head();
   const bool streams = stream && reply.status == 200;
@@ -163,6 +171,17 @@ admin_address find_admin(const std::string& option, const config::environment& e
 
 admin_reply admin_get(const admin_address& at, const std::string& target) {
   return get(at, target, {});
+}
+
+admin_reply admin_send(const admin_address& at, const std::string& method, const std::string& target,
+                       const std::string& body, std::chrono::seconds patience) {
+  exchange one(at, patience);
+  one.connect();
+  one.send(method, target, body);
+  admin_reply reply;
+  reply.status = one.read_head();
+  one.read_body([&reply](std::string_view piece) { reply.body += piece; }, false);
+  return reply;
 }
 
 admin_reply admin_stream(const admin_address& at, const std::string& target,

@@ -1,6 +1,7 @@
 #pragma once
 // Asks a daemon's admin interface, for the client commands. Synchronous; main thread only.
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <stdexcept>
@@ -39,6 +40,10 @@ struct admin_reply {
 
 /// GET of `target`; connecting and each silence may last 10 s. Throws admin_unreachable.
 [[nodiscard]] admin_reply admin_get(const admin_address& at, const std::string& target);
+
+/// A request with a JSON body, `method` being PUT or POST; the answer may take `patience`. Throws admin_unreachable.
+[[nodiscard]] admin_reply admin_send(const admin_address& at, const std::string& method, const std::string& target,
+                                     const std::string& body, std::chrono::seconds patience);
 
 /// GET of `target` as a stream: `piece` gets a 200's body as it comes, for as long as it comes; any other answer is
 /// returned whole. Throws admin_unreachable, also when the stream breaks.

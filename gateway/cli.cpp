@@ -15,7 +15,7 @@
 #include <nlohmann/json.hpp>
 
 #include "gateway/admin_client.hpp"
-#include "gateway/escape.hpp"
+#include "gateway/cli_support.hpp"
 #include "gateway/table.hpp"
 #include "gateway/version.hpp"
 #include "router/routes.hpp"
@@ -27,22 +27,6 @@ using nlohmann::json;
 
 std::string count_of(std::size_t count, std::string_view one) {
   return fmt::format("{} {}{}", count, one, count == 1 ? "" : "s");
-}
-
-/// Text from the daemon, made safe for a terminal.
-std::string shown(const json& value) {
-  if (value.is_null()) return "-";
-  if (!value.is_string()) return value.dump();
-  std::string out;
-  append_line_text(out, value.get_ref<const std::string&>());
-  return out;
-}
-
-int report(cli_io& io, std::string_view what, int code) {
-  std::string line = "rouse: ";
-  append_line_text(line, what);
-  io.err << line << '\n';
-  return code;
 }
 
 /// "4s", "3m", "2h", "5d"
@@ -78,19 +62,63 @@ std::string describe(const json& decision) {
                      shown(decision.at("reason")));
 }
 
-void add_function(table& to, const json& function) {
+/// One row: of a function, or of one of its revisions where it has several.
+void add_row(table& to, const json& function, const json& of, const std::string& revision, bool all) {
   std::size_t ready = 0, starting = 0;
   for (const auto& instance : function.at("instances")) {
+    if (!all && instance.at("revision") != of.at("revision")) continue;
     ready += instance.at("state") == "ready";
     starting += instance.at("state") == "starting";
   }
-  const auto& decisions = function.at("decisions");
-  std::string last = decisions.empty() ? "-" : describe(decisions.front());
-  const bool failed = !function.at("failure").is_null();
-  if (failed) last = "start failed: " + shown(function.at("failure"));
-  to.add({shown(function.at("name")), shown(function.at("revision")), std::to_string(ready), std::to_string(starting),
-          shown(function.at("parked")), shown(function.at("in_flight")), shown(function.at("desired")), last},
+  std::string last = "-";
+  for (const auto& decision : function.at("decisions")) {
+    if (!all && decision.at("revision") != of.at("revision")) continue;
+    last = describe(decision);
+    break;
+  }
+  const bool failed = !of.at("failure").is_null();
+  if (failed) last = "start failed: " + shown(of.at("failure"));
+  to.add({shown(function.at("name")), revision, std::to_string(ready), std::to_string(starting), shown(of.at("parked")),
+          shown(of.at("in_flight")), shown(of.at("desired")), last},
          failed ? table::tone::bad : table::tone::plain);
+}
+
+void add_function(table& to, const json& function) {
+  const auto& revisions = function.at("revisions");
+  if (revisions.size() <= 1) return add_row(to, function, function, shown(function.at("revision")), true);
+  for (const auto& one : revisions) {
+    const auto note = one.at("role") == "serving" ? "weight " + shown(one.at("weight")) : shown(one.at("role"));
+    add_row(to, function, one, shown(one.at("revision")) + " (" + note + ")", false);
+  }
+}
+
+/// What is not as in the file, or on its way to be.
+void print_notes(const json& function, cli_io& io) {
+  if (!function.at("rollout").is_null()) io.out << "rollout: " << shown(function.at("rollout")) << '\n';
+  const auto& set = function.at("set");
+  for (const auto& [key, value] : set.items())
+    io.out << key << (value.is_boolean() ? "" : " " + shown(value)) << " set by command, in place of the file's\n";
+  for (const auto& one : function.at("revisions")) {
+    if (!one.at("waits_for").is_null())
+      io.out << shown(one.at("revision")) << ": " << shown(one.at("waits_for")) << '\n';
+  }
+}
+
+/// Nothing for the one pool that everybody has, as long as there is nothing to say of it.
+void print_pools(const std::string& body, cli_io& io) {
+  const auto parsed = json::parse(body);
+  const auto& pools = parsed.at("pools");
+  if (pools.size() == 1 && pools[0].at("max_instances").is_null() && pools[0].at("cordoned") == false) return;
+  table list({{"POOL"}, {"BACKEND"}, {"INSTANCES", true}, {"MAX", true}, {"COST", true}, {"STATE"}});
+  for (const auto& pool : pools) {
+    const bool cordoned = pool.at("cordoned") == true;
+    list.add({shown(pool.at("name")), shown(pool.at("backend")), shown(pool.at("instances")),
+              shown(pool.at("max_instances")), fmt::format("{:.2f}", pool.at("cost_total").get<double>()),
+              cordoned ? "cordoned" : "open"},
+             cordoned ? table::tone::bad : table::tone::plain);
+  }
+  io.out << '\n';
+  list.print(io.out, io.colour);
 }
 
 table functions_table() {
@@ -131,6 +159,7 @@ void print_status(const std::string& body, bool one_function, cli_io& io) {
   if (one_function) {
     add_function(overview, parsed);
     overview.print(io.out, io.colour);
+    print_notes(parsed, io);
     print_details(parsed, io);
     return;
   }
@@ -140,50 +169,6 @@ void print_status(const std::string& body, bool one_function, cli_io& io) {
   }
   for (const auto& function : parsed.at("functions")) add_function(overview, function);
   overview.print(io.out, io.colour);
-}
-
-/// Says what the daemon refused, in its own words and with what to do.
-int refused(const admin_reply& reply, const std::string& function, cli_io& io) {
-  const auto problem = json::parse(reply.body, nullptr, false);
-  const bool known = problem.is_object() && problem.contains("detail") && problem["detail"].is_string();
-  const auto type = known && problem.contains("type") ? problem["type"] : json();
-  if (reply.status == 401) {
-    return report(io, "the daemon wants a token: set ROUSE_ADMIN_TOKEN to server.admin_token of its configuration",
-                  exit_failed);
-  }
-  if (type == "no-function") {
-    return report(io, "the daemon has no function `" + function + "`; `rouse status` lists those it has", exit_failed);
-  }
-  const auto detail =
-      known ? problem["detail"].get<std::string>() : "nothing that this program understands; is it rouse?";
-  return report(io, fmt::format("the daemon answered {}: {}", reply.status, detail), exit_failed);
-}
-
-/// Runs a client command; its errors become words and an exit code.
-template <typename Command>
-int with_daemon(const client_options& client, cli_io& io, Command command) {
-  try {
-    return command(find_admin(client.admin, io.env));
-  } catch (const bad_admin_url& error) {
-    return report(io, error.what(), exit_usage);
-  } catch (const admin_unreachable& error) {
-    return report(io, error.what(), exit_failed);
-  } catch (const json::exception& error) {
-    return report(io,
-                  fmt::format("the answer cannot be understood ({}); is it rouse, and of this version?", error.what()),
-                  exit_failed);
-  }
-}
-
-bool is_label(const std::string& name) {
-  return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
-  });
-}
-
-int bad_name(const std::string& name, cli_io& io) {
-  return report(io, "`" + name + "` cannot be a function's name: those are lower-case letters, digits and hyphens",
-                exit_usage);
 }
 
 /// Cuts a stream of newline-delimited JSON into lines for people.
@@ -214,14 +199,16 @@ class log_printer {
   std::string rest_;
 };
 
-std::optional<config::snapshot> load_or_explain(const std::string& path, cli_io& io) {
+}  // namespace
+
+std::optional<config::load_result> load_or_explain(const std::string& path, cli_io& io) {
   auto loaded = config::load(path, io.env);
   ::malloc_trim(0);  // the parser's tree of a large file is not kept
   if (loaded.value) {
     try {
       // The route table knows a few more spellings that servers read in different ways, and refuses them.
       const router::route_table routes(*loaded.value);
-      return std::move(loaded.value);
+      return loaded;
     } catch (const std::invalid_argument& refused) {
       io.err << path << ": " << refused.what() << '\n';
       return {};
@@ -231,13 +218,11 @@ std::optional<config::snapshot> load_or_explain(const std::string& path, cli_io&
   return {};
 }
 
-}  // namespace
-
 int check_command(const std::string& config_path, cli_io& io) {
   const auto loaded = load_or_explain(config_path, io);
   if (!loaded) return exit_usage;
-  io.out << config_path << ": ok, " << count_of(loaded->functions.size(), "function") << ", "
-         << count_of(loaded->routes.size(), "route") << '\n';
+  io.out << config_path << ": ok, " << count_of(loaded->value->functions.size(), "function") << ", "
+         << count_of(loaded->value->routes.size(), "route") << '\n';
   return exit_done;
 }
 
@@ -245,7 +230,9 @@ int serve_command(const serve_options& options, cli_io& io,
                   const std::function<int(config::snapshot, const serve_options&)>& run) {
   auto loaded = load_or_explain(options.config_path, io);
   if (!loaded) return exit_usage;
-  return run(std::move(*loaded), options);
+  auto with_sources = options;
+  with_sources.sources = std::move(loaded->sources);
+  return run(std::move(*loaded->value), with_sources);
 }
 
 int status_command(const client_options& client, const std::string& function, bool as_json, cli_io& io) {
@@ -255,9 +242,13 @@ int status_command(const client_options& client, const std::string& function, bo
     if (reply.status != 200) return refused(reply, function, io);
     if (as_json) {
       io.out << reply.body;
-    } else {
-      print_status(reply.body, !function.empty(), io);
+      return exit_done;
     }
+    print_status(reply.body, !function.empty(), io);
+    if (!function.empty()) return exit_done;
+    const auto pools = admin_get(at, "/api/v1/pools");
+    if (pools.status != 200) return refused(pools, {}, io);
+    print_pools(pools.body, io);
     return exit_done;
   });
 }

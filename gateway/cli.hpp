@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <iosfwd>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,9 @@ struct client_options {
   std::string admin;  ///< --admin; empty: ROUSE_ADMIN, else http://127.0.0.1:9080
 };
 
+/// A configuration that can be run, or nothing; then every problem has gone to `err`, one per line.
+[[nodiscard]] std::optional<config::load_result> load_or_explain(const std::string& path, cli_io& io);
+
 /// Validates a config file. Every problem goes to `err`, one per line.
 int check_command(const std::string& config_path, cli_io& io);
 /// Loads a config file and runs the daemon with it through `run`.
@@ -39,6 +43,17 @@ int serve_command(const serve_options& options, cli_io& io,
 int status_command(const client_options& client, const std::string& function, bool json, cli_io& io);
 /// What a function's instances wrote lately; with `follow` also what they write from now on.
 int logs_command(const client_options& client, const std::string& function, bool follow, cli_io& io);
+/// Bounds of a function's instances in place of the file's; at least one of the two.
+int scale_command(const client_options& client, const std::string& function, std::optional<unsigned> min,
+                  std::optional<unsigned> max, cli_io& io);
+/// `weights` as REV=WEIGHT; revisions that are not named get 0.
+int traffic_command(const client_options& client, const std::string& function, const std::vector<std::string>& weights,
+                    cli_io& io);
+int restart_command(const client_options& client, const std::string& function, cli_io& io);
+int cordon_command(const client_options& client, const std::string& pool, bool cordoned, cli_io& io);
+/// What is wrong with the configuration goes to `err`, one problem per line.
+int reload_command(const client_options& client, cli_io& io);
+int drain_command(const client_options& client, cli_io& io);
 int version_command(cli_io& io);
 
 /// Parses the command line (without the program's name) and runs the command. `serve` is injected because the daemon is

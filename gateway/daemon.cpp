@@ -8,7 +8,9 @@
 #include <csignal>
 #include <cstdio>
 #include <memory>
+#include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <spdlog/spdlog.h>
@@ -22,6 +24,7 @@
 #include "gateway/admin/admin_server.hpp"
 #include "gateway/listener.hpp"
 #include "gateway/logging.hpp"
+#include "gateway/operations.hpp"
 #include "gateway/version.hpp"
 #include "gateway/worker.hpp"
 
@@ -66,40 +69,51 @@ std::string describe(const tcp::endpoint& where) {
 /// Owns everything that runs, in the order in which it must end.
 class daemon final : public activator::data_plane {
  public:
-  daemon(const config::snapshot& snapshot, const serve_options& options, const process::keeper_handle& keeper,
-         log_output& log)
-      : snapshot_(snapshot),
+  daemon(std::shared_ptr<const config::snapshot> snapshot, const serve_options& options,
+         const process::keeper_handle& keeper, log_output& log)
+      : first_(std::move(snapshot)),
+        server_(first_->server),
         options_(options),
         log_(log.logger()),
-        access_(snapshot.server.access_log, log_),
-        routes_(snapshot),
-        activator_(control_, snapshot, *this, worker_count(snapshot.server), log_),
+        access_(server_.access_log, log_),
+        store_(server_.data_dir),
+        activator_(control_, first_, *this, worker_count(server_), log_, read_settings()),
         backend_(control_, keeper.socket(), activator_, process::process_options()),
-        site_(site{snapshot, routes_, activator_, access_, log_, shows_errors(snapshot.server), {}}),
+        view_(activator_.first_view()),
+        site_(site{server_, view_, access_, log_, shows_errors(server_), {}}),
         signals_(control_, SIGTERM, SIGINT, SIGHUP),
         drain_timer_(control_) {
     activator_.use_backend(backend_);
-    for (unsigned i = 0; i < worker_count(snapshot.server); ++i) {
+    for (unsigned i = 0; i < worker_count(server_); ++i) {
       workers_.push_back(std::make_unique<worker>(i, site_));
       site_.workers.push_back(workers_.back().get());
     }
-    for (const auto& where : snapshot.server.listen) {
+    for (const auto& where : server_.listen) {
       listeners_.push_back(std::make_unique<listener>(where, *workers_.front(), site_));
     }
-    admin_sources sources{snapshot, {}, {}, control_, {}, {}, log_};
-    sources.status = [this] { return activator_.status(); };
-    sources.output = [this](std::string_view name) -> const activator::output_ring* {
-      auto* found = activator_.find(name);
-      return found ? &found->output : nullptr;
+    admin_sources sources{server_, {}, {}, control_, {}, {}, log_};
+    sources.status = [this](status_list& out) {
+      if (!activator_.add_status(out.so_far, std::chrono::microseconds(500))) return false;
+      out.functions = std::move(out.so_far.functions);
+      out.pools = activator_.pools();
+      return true;
     };
+    sources.output = [this](std::string_view name) { return output_of(name); };
+    operations_ = std::make_unique<operations>(
+        operations::surroundings{admin_context_, control_, activator_, log_, options.config_path, first_,
+                                 [this] { return draining_; }, [this] { begin_drain(); }},
+        store_);
+    sources.actions = operations_.get();
     for (const auto& one : workers_) sources.workers.push_back(&one->stats());
     sources.ready = [this] { return ready_.load(std::memory_order_relaxed); };
-    admin_ = std::make_unique<admin_server>(admin_context_, snapshot.server.admin, std::move(sources));
+    admin_ = std::make_unique<admin_server>(admin_context_, server_.admin, std::move(sources));
   }
 
   int run() {
     wait_for_signal();
     admin_->start();  // may throw, so before anything runs
+    if (options_.watch) operations_->watch(options_.sources);
+    operations_->keep_what_holds();
     activator_.start();
     std::vector<std::thread> threads;
     for (const auto& one : workers_) threads.emplace_back([&one] { one->run(); });
@@ -122,8 +136,35 @@ class daemon final : public activator::data_plane {
   void quiesce(std::function<void()> then) override {
     on_every_worker([](worker&) {}, std::move(then));
   }
+  void serve(std::shared_ptr<const activator::view> next, std::function<void()> then) override {
+    {
+      const std::lock_guard lock(view_mutex_);
+      view_ = next;
+    }
+    on_every_worker([next](worker& one) { one.serve_by(next); }, std::move(then));
+  }
 
  private:
+  [[nodiscard]] activator::kept_settings read_settings() {
+    auto found = store_.load();
+    if (!found.problem.empty()) log_.error("{}", found.problem);
+    return std::move(found.value);
+  }
+
+  /// Admin thread.
+  [[nodiscard]] std::shared_ptr<const activator::output_ring> output_of(std::string_view name) {
+    std::shared_ptr<const activator::view> now;
+    {
+      const std::lock_guard lock(view_mutex_);
+      now = view_;
+    }
+    const auto& functions = now->snapshot->functions;
+    const auto at = std::ranges::lower_bound(functions, name, {}, &config::function::name);
+    if (at == functions.end() || at->name != name) return nullptr;
+    const auto& runtime = now->services[static_cast<std::size_t>(at - functions.begin())]->function;
+    return {runtime, &runtime->output};
+  }
+
   /// Runs `what` on each worker, then `then` on the control thread.
   template <typename What>
   void on_every_worker(What what, std::function<void()> then) {
@@ -140,12 +181,12 @@ class daemon final : public activator::data_plane {
   void announce() {
     for (const auto& one : listeners_) log_.info("listening on http://{}", describe(one->where()));
     log_.info("rouse {} is ready: {} functions, {} routes, {} workers; admin on http://{}", version(),
-              snapshot_.functions.size(), snapshot_.routes.size(), workers_.size(), describe(admin_->where()));
+              first_->functions.size(), first_->routes.size(), workers_.size(), describe(admin_->where()));
     if (!options_.print_quickstart) return;
     const auto& where = listeners_.front()->where();
     const auto host = where.address().is_unspecified() ? "127.0.0.1:" + std::to_string(where.port()) : describe(where);
     std::printf("\nTry:\n");
-    for (const auto& function : snapshot_.functions)
+    for (const auto& function : first_->functions)
       std::printf("  curl http://%s/function/%s\n", host.c_str(), function.name.c_str());
     std::printf("  rouse status\n\n");
     std::fflush(stdout);
@@ -155,7 +196,8 @@ class daemon final : public activator::data_plane {
     signals_.async_wait([this](const error_code& ec, int number) {
       if (ec) return;
       if (number == SIGHUP) {
-        log_.warn("SIGHUP: this version of rouse cannot reload its configuration; restart it to apply changes");
+        log_.info("SIGHUP: reloading");
+        operations_->reload_and_log();
       } else if (!draining_) {
         begin_drain();
       } else {
@@ -167,15 +209,15 @@ class daemon final : public activator::data_plane {
   }
 
   void begin_drain() {
-    draining_ = true;
+    if (std::exchange(draining_, true)) return;
     ready_ = false;
-    const auto delay = snapshot_.server.drain_delay;
+    const auto delay = server_.drain_delay;
     log_.info("draining: {}requests in progress have {} ms; send the signal again to end at once",
               delay.count() ? "still accepting for " + std::to_string(delay.count()) + " ms, then " : std::string(),
-              snapshot_.server.drain_timeout.count());
+              server_.drain_timeout.count());
     drain_timer_.expires_after(delay);
     drain_timer_.async_wait([this](const error_code& ec) {
-      if (!ec) stop_accepting(snapshot_.server.drain_timeout);
+      if (!ec) stop_accepting(server_.drain_timeout);
     });
   }
 
@@ -227,24 +269,31 @@ class daemon final : public activator::data_plane {
     log_.info("drained, bye");
     signals_.cancel();
     for (const auto& one : workers_) one->stop();
-    asio::post(admin_context_, [this] { admin_->stop(); });
+    asio::post(admin_context_, [this] {
+      operations_->stop_watching();
+      admin_->stop();
+    });
     admin_work_.reset();
     control_.stop();
   }
 
-  const config::snapshot& snapshot_;
+  const std::shared_ptr<const config::snapshot> first_;  ///< what the daemon began with
+  const config::server& server_;
   const serve_options& options_;
   spdlog::logger& log_;
   access_logger access_;
-  router::route_table routes_;
   asio::io_context control_{1};
   asio::io_context admin_context_{1};
   asio::executor_work_guard<asio::io_context::executor_type> admin_work_{admin_context_.get_executor()};
+  settings_store store_;
   activator::activator activator_;
   process::process_backend backend_;
+  std::mutex view_mutex_;
+  std::shared_ptr<const activator::view> view_;  ///< the latest; guarded
   site site_;
   std::vector<std::unique_ptr<worker>> workers_;
   std::vector<std::unique_ptr<listener>> listeners_;
+  std::unique_ptr<operations> operations_;
   std::unique_ptr<admin_server> admin_;
   asio::signal_set signals_;
   timer drain_timer_;
@@ -271,7 +320,8 @@ int serve(config::snapshot snapshot, const serve_options& options) {
     logging.colour = wants_colour(STDERR_FILENO);
     log_output log(logging);
     try {
-      auto running = std::make_unique<daemon>(snapshot, options, keeper, log);
+      auto shared = std::make_shared<const config::snapshot>(std::move(snapshot));
+      auto running = std::make_unique<daemon>(std::move(shared), options, keeper, log);
       return running->run();
     } catch (const std::exception& e) {
       log.logger().critical("{}", e.what());

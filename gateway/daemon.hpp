@@ -2,15 +2,18 @@
 // The daemon: everything that `rouse serve` does once its configuration is known to be valid.
 
 #include <string>
+#include <vector>
 
 #include "config/config.hpp"
 
 namespace rouse::gateway {
 
 struct serve_options {
+  std::vector<std::string> sources;  ///< what the configuration was read from (config::load_result)
   std::string config_path;
   bool log_json = false;
   bool print_quickstart = false;   ///< print a curl line for each function once it can be called
+  bool watch = false;              ///< reload when the configuration's files change
   std::string log_level = "info";  ///< debug, info, warn or error
 };
 

@@ -90,7 +90,7 @@ bool session::adopt_upstream(router::instance& on, int descriptor) {
 awaitable<bool> session::connect() {
   auto& on = slot_.on();
   connect_error_.clear();
-  enter(phase::dialling, function_->config.timeout, steady::now());
+  enter(phase::dialling, limits_->timeout, steady::now());
   auto wait = std::chrono::milliseconds(first_pause);
   for (unsigned dial = 0; interrupted_ == interruption::none;) {
     if (const int probe = on.connections.probe_socket.exchange(-1); probe >= 0) {

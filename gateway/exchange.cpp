@@ -10,6 +10,7 @@ namespace rouse::gateway {
 namespace {
 
 using namespace std::chrono_literals;
+using activator::shed_reason;
 
 constexpr std::size_t session_memory = 2048;  // what a parked request costs besides its buffers, about
 constexpr unsigned most_tries = 64;           // over stale pooled connections and counted attempts together
@@ -53,11 +54,24 @@ bool field_value(const void* fields, std::string_view name, std::string& value) 
   return found;
 }
 
+router::request_view view_of(const http::request_head& head) {
+  router::request_view view;
+  view.method = head.method;
+  view.host = without_port(head.host);
+  view.target = head.target;
+  view.fields = &head;
+  view.field = &field_value;
+  return view;
+}
+
 }  // namespace
 
 void session::begin_exchange() {
   began_ = steady::now();
-  function_ = nullptr;
+  view_ = worker_.current_view();
+  service_ = nullptr;
+  revision_ = nullptr;
+  limits_ = nullptr;
   counters_ = nullptr;
   overall_deadline_ = steady::time_point::max();
   park_ms_.reset();
@@ -76,19 +90,17 @@ void session::begin_exchange() {
 
 /// Finds the function; false with the answer when there is none.
 bool session::match(answer& why) {
-  router::request_view view;
-  view.method = head_.method;
-  view.host = without_port(head_.host);
-  view.target = head_.target;
-  view.fields = &head_;
-  view.field = &field_value;
-  const auto found = worker_.shared().routes.match(view, route_scratch_);
+  const auto& now = *view_->view;
+  const auto found = now.routes->match(view_of(head_), route_scratch_);
   switch (found.error) {
     case router::route_error::none:
       target_ = found.target;
-      function_ = &worker_.shared().functions.at(found.function);
-      counters_ = &worker_.stats().of(found.function);
-      return true;
+      revision_named_ = found.revision != router::route_match::not_named;
+      return choose(*now.services[found.function],
+                    revision_named_
+                        ? std::string_view(now.snapshot->functions[found.function].revisions[found.revision].name)
+                        : std::string_view(),
+                    why);
     case router::route_error::bad_target:
       why.status = 400;
       why.type = "bad-request";
@@ -109,9 +121,63 @@ bool session::match(answer& why) {
   return false;
 }
 
+/// Sets the revision: the one of that name, or by lanes, stickiness and weights.
+bool session::choose(const activator::service& among, std::string_view revision, answer& why) {
+  const activator::service::target* chosen = nullptr;
+  if (revision.empty()) {
+    auto& split = among.function->split_of(worker_.index());
+    chosen = &among.targets[router::choose(*among.config, among.weights, view_of(head_), split)];
+  } else {
+    chosen = among.find(revision);
+  }
+  if (!chosen) {
+    why.status = 404;
+    why.type = "no-route";
+    why.detail = "the function has no such revision";
+    return false;
+  }
+  if (counters_) counters_->load.leave(steady_ns(steady::now()));
+  service_ = &among;
+  revision_ = chosen->runtime.get();
+  limits_ = chosen->config.get();
+  const auto arrived = counters_ ? steady::now() : began_;
+  counters_ = &revision_->counters_of(worker_.index());
+  counters_->load.enter(steady_ns(arrived));
+  return true;
+}
+
+/// Traffic was split anew while this request waited: the same function, as it is now.
+bool session::choose_again(answer& why) {
+  const auto pin = worker_.current_view();
+  const auto& functions = pin->view->snapshot->functions;
+  const auto& name = service_->function->name;
+  const auto at = std::ranges::lower_bound(functions, name, {}, &config::function::name);
+  if (at == functions.end() || at->name != name) {
+    why.status = 404;
+    why.type = "no-route";
+    why.detail = "the function was removed from the configuration";
+    return false;
+  }
+  if (later_views_.empty() || later_views_.back() != pin) later_views_.push_back(pin);
+  const auto& service = *pin->view->services[static_cast<std::size_t>(at - functions.begin())];
+  const std::string revision = revision_named_ ? revision_->name : std::string();
+  return choose(service, revision, why);
+}
+
+bool session::admit_rate(answer& why) {
+  const auto wait = service_->function->rate.try_take(steady_ns(began_));
+  if (wait == 0) return true;
+  counters_->shed_one(shed_reason::rate_limited);
+  why.status = 429;
+  why.type = "rate-limited";
+  why.detail = "more requests come than `rate_limit` allows for this function";
+  why.retry_after = static_cast<std::uint64_t>((wait + 999'999'999) / 1'000'000'000);
+  return false;
+}
+
 /// Checks what can be refused whatever the function.
 bool session::admit(answer& why) {
-  const auto limit = worker_.shared().snapshot.server.limits.body_bytes;
+  const auto limit = worker_.shared().server.limits.body_bytes;
   if (limit > 0 && head_.body == http::framing::length && head_.content_length > limit) {
     why.status = 413;
     why.type = "body-too-large";
@@ -126,7 +192,7 @@ awaitable<bool> session::exchange() {
   begin_exchange();
   answer why;
   bool admitted = admit(why);
-  if (admitted) admitted = match(why);
+  if (admitted) admitted = match(why) && admit_rate(why);
   if (!admitted) {
     if (!counters_) worker_.stats().unmatched.add();
     const auto status = why.status;
@@ -134,32 +200,40 @@ awaitable<bool> session::exchange() {
     end_exchange(status);
     co_return keep;
   }
-  const auto& limits = function_->config;
   traceparent_ = http::choose_traceparent(head_, worker_.random(), worker_.random(), worker_.random(), trace_scratch_);
-  if (limits.max_duration.count()) overall_deadline_ = began_ + limits.max_duration;
+  if (limits_->max_duration.count()) overall_deadline_ = began_ + limits_->max_duration;
 
-  if (auto taken = function_->lot.take(static_cast<std::uint32_t>(worker_.random()))) {
-    slot_ = std::move(*taken);
-  } else if (!co_await obtain_slot(false)) {
+  if (!co_await take_or_park(activator::parking_lot::turn::newcomer)) {
     co_return co_await conclude(attempt_end::refused);
   }
-  counters_->requests_in_flight.add();
+  // Fixed from here on: a retry may choose another revision, but what was counted up must be counted down.
+  auto* const counted = counters_;
+  counted->requests_in_flight.add();
+  bool retrying = false;
   auto end = attempt_end::refused;
   for (unsigned tries = 1;; ++tries) {
     end = co_await attempt();
     if (end == attempt_end::untouched && !connect_error_.empty()) co_await let_crash_be_seen();
+    note_failure(end);
     if (!may_retry(end) || tries == most_tries) break;
+    if (!on_reused_ && !retrying) {
+      if (!within_retry_budget()) {
+        counters_->shed_one(shed_reason::retry_budget);
+        break;
+      }
+      retrying = true;
+      counted->retries_in_flight.add();
+    }
     counters_->retries.add();
     upstream_.reset();
     slot_.reset();  // gives back before it takes
-    if (auto taken = function_->lot.take(static_cast<std::uint32_t>(worker_.random()))) {
-      slot_ = std::move(*taken);
-    } else if (!co_await obtain_slot(true)) {
+    if (!co_await take_or_park(activator::parking_lot::turn::retry)) {
       end = attempt_end::refused;
       break;
     }
   }
-  counters_->requests_in_flight.sub();
+  if (retrying) counted->retries_in_flight.sub();
+  counted->requests_in_flight.sub();
   co_return co_await conclude(end);
 }
 
@@ -182,11 +256,58 @@ bool session::may_retry(attempt_end end) const noexcept {
   if (end != attempt_end::untouched && end != attempt_end::no_response) return false;
   if (end == attempt_end::no_response && !(head_.idempotent && body_held_)) return false;
   if (end == attempt_end::no_response && head_.upgrade_websocket && !on_reused_) return false;
-  return on_reused_ || counted_attempts_ < function_->config.retry.attempts;
+  return on_reused_ || counted_attempts_ < limits_->retry.attempts;
 }
 
-/// Parks until a slot is granted. False with refusal_ set, or with interrupted_ set.
-awaitable<bool> session::obtain_slot(bool at_head) {
+/// At most `retry.budget` of the requests in flight may be in a second try, so that retries cannot bury a function that
+/// is in trouble; three always may (as Envoy has it). Counted for each worker by itself.
+bool session::within_retry_budget() const noexcept {
+  if (limits_->retry.budget <= 0) return false;
+  const auto allowed = limits_->retry.budget * static_cast<double>(counters_->requests_in_flight.get());
+  return static_cast<double>(counters_->retries_in_flight.get()) < std::max(3.0, allowed);
+}
+
+/// Whether the instance did its part; many failures in a row take it out of service (lifecycle::look_for_sick).
+void session::note_outcome(bool failed) {
+  if (!slot_) return;
+  auto& on = slot_.on();
+  if (!failed) return on.succeeded();
+  const auto limit = limits_->outlier.failures;
+  if (limit > 0 && on.failed(limit)) revision_->wake(*revision_);
+}
+
+/// The same for an attempt that did not end with a response (finish_response() sees those).
+void session::note_failure(attempt_end end) {
+  if (end == attempt_end::finished) return;
+  if (interrupted_ != interruption::none) {
+    if (interrupted_ == interruption::function_timeout) note_outcome(true);
+    return;  // the caller's doing, or ours
+  }
+  const bool stale = on_reused_ && (end == attempt_end::untouched || end == attempt_end::no_response);
+  if (!stale) note_outcome(true);
+}
+
+/// A slot of the revision, or of the one that is chosen in its place while the request waits. False with refusal_ set,
+/// or with interrupted_ set.
+awaitable<bool> session::take_or_park(activator::parking_lot::turn as) {
+  for (;;) {
+    if (auto taken = revision_->lot.take(static_cast<std::uint32_t>(worker_.random()))) {
+      slot_ = std::move(*taken);
+      co_return true;
+    }
+    moved_ = false;
+    if (co_await obtain_slot(as)) co_return true;
+    if (!moved_) co_return false;
+    const auto* const before = revision_;
+    if (!choose_again(refusal_)) co_return false;
+    if (revision_ == before) co_await pause(1ms);  // a newer view is on its way: let it come
+    if (interrupted_ != interruption::none) co_return false;
+    as = activator::parking_lot::turn::moved;
+  }
+}
+
+/// Parks until a slot is granted. False with moved_, refusal_ or interrupted_ set.
+awaitable<bool> session::obtain_slot(activator::parking_lot::turn as) {
   bool woken = false;  // the outcome may be read only then
   activator::waiter place(worker_.mailbox(), [this, &woken] {
     woken = true;
@@ -194,9 +315,9 @@ awaitable<bool> session::obtain_slot(bool at_head) {
   });
   const auto parked_at = steady::now();
   const auto memory = session_memory + in_.capacity() + held_.capacity() + (pump_ ? pump_->capacity() : 0);
-  switch (function_->lot.park(place, memory, at_head)) {
+  switch (revision_->lot.park(place, memory, as, revision_named_)) {
     case activator::parking_lot::park_result::queue_full:
-      counters_->shed[static_cast<std::size_t>(shed_reason::queue_full)].add();
+      counters_->shed_one(shed_reason::queue_full);
       refusal_ = answer();
       refusal_.status = 503;
       refusal_.type = "queue-full";
@@ -204,11 +325,18 @@ awaitable<bool> session::obtain_slot(bool at_head) {
       refusal_.retry_after = 1;
       co_return false;
     case activator::parking_lot::park_result::start_failed:
-      co_return explain_failure(function_->lot.failure());
+      co_return explain_failure(revision_->lot.failure());
+    case activator::parking_lot::park_result::moved:
+      moved_ = true;
+      co_return false;
     case activator::parking_lot::park_result::parked:
       break;
   }
-  enter(phase::parked, function_->config.queue.max_wait, parked_at);
+  // Whoever is moved from one revision to another has waited already.
+  const auto waited = std::chrono::milliseconds(static_cast<std::int64_t>(park_ms_.value_or(0)));
+  const auto most = service_->config->queue.max_wait;
+  const auto left = as == activator::parking_lot::turn::moved ? most - std::min(waited, most) : most;
+  enter(phase::parked, std::max(left, std::chrono::milliseconds(1)), parked_at);
   if (worker_.closing()) interrupt(interruption::daemon_ends);
   worker_.watch().add(*this, socket_.native_handle());
   while (!woken && interrupted_ == interruption::none) {
@@ -218,6 +346,10 @@ awaitable<bool> session::obtain_slot(bool at_head) {
   const auto now = steady::now();
   park_ms_ = park_ms_.value_or(0) + milliseconds_between(parked_at, now);
   if (interrupted_ != interruption::none) co_return false;
+  if (place.result() == activator::waiter::outcome::moved) {
+    moved_ = true;
+    co_return false;
+  }
   if (place.result() == activator::waiter::outcome::failed) co_return explain_failure(place.failure());
   slot_ = place.take_slot();
   const auto& on = slot_.on();
@@ -229,11 +361,13 @@ awaitable<bool> session::obtain_slot(bool at_head) {
 
 /// Sets refusal_ for a start that failed. Always false, for obtain_slot().
 bool session::explain_failure(const std::shared_ptr<const activator::start_failure>& failure) {
-  counters_->shed[static_cast<std::size_t>(shed_reason::start_failed)].add();
+  const bool full = failure && failure->reason == "no-capacity";
+  counters_->shed_one(full ? shed_reason::no_capacity : shed_reason::start_failed);
   refusal_ = answer();
-  refusal_.status = 502;
-  refusal_.type = "start-failed";
-  refusal_.detail = "no instance of the function could be started";
+  refusal_.status = full ? 503 : 502;
+  refusal_.type = full ? "no-capacity" : "start-failed";
+  refusal_.detail =
+      full ? "no pool of the function has room for an instance" : "no instance of the function could be started";
   if (!failure) return false;
   refusal_.retry_after = seconds_until(failure->retry_at);
   if (!worker_.shared().expose_errors) return false;
@@ -266,7 +400,7 @@ awaitable<session::attempt_end> session::attempt() {
   http::forward_info info;
   info.target = target_;
   info.caller = caller_;
-  info.fallback_host = function_->config.name;
+  info.fallback_host = service_->function->name;
   info.trusted = trusted_;
   info.request_id = request_id_;
   info.traceparent = traceparent_;
@@ -275,7 +409,7 @@ awaitable<session::attempt_end> session::attempt() {
   const std::string tail = compose_request_tail(out);
   const std::string_view last = tail.empty() ? std::string_view(held_) : std::string_view(tail);
   enter(body_complete_ ? phase::waiting : phase::uploading,
-        body_complete_ ? function_->config.timeout : function_->config.stream_idle_timeout, now);
+        body_complete_ ? limits_->timeout : limits_->stream_idle_timeout, now);
   error_code ec;
   auto sent = try_write(upstream_->socket, out, first_body_, last, ec);
   const auto total = out.size() + first_body_.size() + last.size();
@@ -349,28 +483,35 @@ session::attempt_end session::refuse_response(std::string detail) {
 
 /// What to tell the caller of an exchange that was interrupted before its response began.
 session::answer session::explain_interruption() const {
-  const auto& config = function_->config;
   const auto text = [](std::chrono::milliseconds time) { return std::to_string(time.count()) + " ms"; };
   answer why;
   why.status = 504;
   why.type = "function-timeout";
   switch (interrupted_) {
     case interruption::park_timeout:
+      if (revision_->no_room.load(std::memory_order_relaxed)) {
+        why.status = 503;
+        why.type = "no-capacity";
+        why.detail = "no pool of the function had room for an instance within `queue.max_wait` (" +
+                     text(service_->config->queue.max_wait) + ")";
+        why.retry_after = 5;
+        break;
+      }
       why.type = "park-timeout";
-      why.detail = "no instance had room within `queue.max_wait` (" + text(config.queue.max_wait) + ")";
+      why.detail = "no instance had room within `queue.max_wait` (" + text(service_->config->queue.max_wait) + ")";
       break;
     case interruption::function_timeout:
-      why.detail = "the function did not begin to answer within `timeout` (" + text(config.timeout) + ")";
+      why.detail = "the function did not begin to answer within `timeout` (" + text(limits_->timeout) + ")";
       break;
     case interruption::max_duration:
-      why.detail = "the exchange was not over within `max_duration` (" + text(config.max_duration) + ")";
+      why.detail = "the exchange was not over within `max_duration` (" + text(limits_->max_duration) + ")";
       break;
     case interruption::stream_idle:
       if (reading_body_) {
         why.status = 408;
         why.type = "request-timeout";
       }
-      why.detail = "the body did not move for `stream_idle_timeout` (" + text(config.stream_idle_timeout) + ")";
+      why.detail = "the body did not move for `stream_idle_timeout` (" + text(limits_->stream_idle_timeout) + ")";
       break;
     case interruption::bad_body:
       why.status = 400;
@@ -401,7 +542,7 @@ session::answer session::explain_interruption() const {
 void session::abandon_upstream() {
   if (!upstream_) return slot_.reset();
   if (wrote_any_ && phase_ != phase::tunnel && slot_) {
-    worker_.linger(std::move(upstream_), std::move(slot_), function_->config.stop_grace);
+    worker_.linger(std::move(upstream_), std::move(slot_), limits_->stop_grace);
   }
   upstream_.reset();
   slot_.reset();
@@ -419,7 +560,7 @@ awaitable<bool> session::conclude(attempt_end end) {
   }
   abandon_upstream();
   if (interrupted_ == interruption::caller_left) {
-    counters_->shed[static_cast<std::size_t>(shed_reason::caller_left)].add();
+    counters_->shed_one(shed_reason::caller_left);
     reset_connection();
     end_exchange(499);
     co_return false;
@@ -431,18 +572,18 @@ awaitable<bool> session::conclude(attempt_end end) {
   }
   answer why;
   if (interrupted_ != interruption::none) {
-    if (interrupted_ == interruption::park_timeout)
-      counters_->shed[static_cast<std::size_t>(shed_reason::park_timeout)].add();
-    if (interrupted_ == interruption::daemon_ends)
-      counters_->shed[static_cast<std::size_t>(shed_reason::draining)].add();
     why = explain_interruption();
+    if (interrupted_ == interruption::park_timeout)
+      counters_->shed_one(why.status == 503 ? shed_reason::no_capacity : shed_reason::park_timeout);
+    if (interrupted_ == interruption::daemon_ends) counters_->shed_one(shed_reason::draining);
   } else if (end == attempt_end::refused) {
     why = std::move(refusal_);
   } else {
     why.detail = end == attempt_end::untouched ? "the instance could not be reached" + connect_error_
                                                : "the instance closed the connection before it answered";
   }
-  const auto status = why.status;
+  const auto* fallback = fallback_for(why.status);
+  const auto status = fallback ? fallback->status : why.status;
   overall_deadline_ = steady::time_point::max();
   const bool keep = co_await refuse(std::move(why));
   end_exchange(status);
@@ -456,6 +597,7 @@ void session::end_exchange(unsigned status) {
   if (counters_) {
     counters_->by_code[status - 100].add();
     counters_->request_duration.observe(static_cast<std::uint64_t>(std::chrono::nanoseconds(took).count()));
+    counters_->load.leave(steady_ns(now));
     if (park_ms_) counters_->park_duration.observe(static_cast<std::uint64_t>(*park_ms_ * 1e6));
   }
   overall_deadline_ = steady::time_point::max();
@@ -467,7 +609,7 @@ void session::end_exchange(unsigned status) {
     entry.method = head_.method;
     entry.target = head_.target;
     entry.host = head_.host;
-    if (function_) entry.function = function_->config.name;
+    if (service_) entry.function = service_->function->name;
     entry.request_id = request_id_;
     std::string agent;
     std::string referer;
@@ -482,8 +624,12 @@ void session::end_exchange(unsigned status) {
     entry.version = head_.version;
     access.write(entry);
   }
-  function_ = nullptr;
+  service_ = nullptr;
+  revision_ = nullptr;
+  limits_ = nullptr;
   counters_ = nullptr;
+  view_.reset();
+  later_views_.clear();
   // Views into in_, which the next head overwrites or frees.
   request_id_ = traceparent_ = target_ = {};
 }

@@ -97,7 +97,7 @@ worker& listener::least_loaded() const {
 }
 
 bool listener::too_many() const {
-  const auto limit = site_.snapshot.server.limits.connections;
+  const auto limit = site_.server.limits.connections;
   if (limit == 0) return false;
   std::uint64_t open = 0;
   for (const auto* one : site_.workers) open += one->load();

@@ -76,7 +76,7 @@ awaitable<error_code> session::write_rest(tcp_socket& to, std::size_t sent, std:
 
 void session::progress() {
   if (phase_ != phase::streaming && phase_ != phase::uploading) return;
-  const auto allowed = function_->config.stream_idle_timeout;
+  const auto allowed = limits_->stream_idle_timeout;
   deadline_ = allowed.count() ? steady::now() + allowed : steady::time_point::max();
 }
 
@@ -110,7 +110,7 @@ bool session::prepare_body(answer& why) {
     body_complete_ = body_held_ = step.done;
   }
   bytes_in_ = first_body_.size();
-  const auto limit = worker_.shared().snapshot.server.limits.body_bytes;
+  const auto limit = worker_.shared().server.limits.body_bytes;
   if (limit > 0 && bytes_in_ > limit) {
     why.status = 413;
     why.type = "body-too-large";
@@ -206,7 +206,7 @@ awaitable<bool> session::upload_piece() {
     if (step.done) append_last_chunk(behind, decoder_->trailers());
   }
   bytes_in_ += body.size();
-  const auto limit = worker_.shared().snapshot.server.limits.body_bytes;
+  const auto limit = worker_.shared().server.limits.body_bytes;
   if (limit > 0 && bytes_in_ > limit) {
     body_complete_ = false;
     interrupt(interruption::body_too_large);
@@ -225,7 +225,7 @@ awaitable<bool> session::upload_piece() {
 
 void session::request_is_sent() {
   request_sent_ = true;
-  if (phase_ == phase::uploading) enter(phase::waiting, function_->config.timeout, steady::now());
+  if (phase_ == phase::uploading) enter(phase::waiting, limits_->timeout, steady::now());
 }
 
 /// Ends the upload coroutine and waits until it has ended.
@@ -341,7 +341,7 @@ awaitable<error_code> session::send_piece(const piece& next, bool first) {
 }
 
 awaitable<session::attempt_end> session::relay_response() {
-  enter(phase::streaming, function_->config.stream_idle_timeout, steady::now());
+  enter(phase::streaming, limits_->stream_idle_timeout, steady::now());
   if (response_.body == http::framing::chunked) {
     if (!response_decoder_) response_decoder_.emplace();
     response_decoder_->reset();
@@ -392,6 +392,7 @@ awaitable<void> session::finish_response() {
     worker_.pool().put(std::move(upstream_), steady::now());
   }
   upstream_.reset();
+  note_outcome(response_.status >= 500);
   slot_.reset();
 }
 

@@ -55,7 +55,7 @@ session::session(worker& on, tcp_socket socket, const tcp::endpoint& peer)
       socket_(std::move(socket)),
       pause_(on.context()),
       caller_(text_of(peer)),
-      trusted_(is_trusted(on.shared().snapshot.server.trusted_proxies, peer)),
+      trusted_(is_trusted(on.shared().server.trusted_proxies, peer)),
       read_size_(first_read) {}
 
 session::~session() {
@@ -63,7 +63,7 @@ session::~session() {
 }
 
 awaitable<void> session::run() {
-  const auto& limits = worker_.shared().snapshot.server.limits;
+  const auto& limits = worker_.shared().server.limits;
   for (;;) {
     // Between requests and while a head arrives.
     enter(in_.size() ? phase::head : phase::idle, in_.size() ? limits.header_timeout : limits.idle_timeout,
@@ -158,7 +158,8 @@ awaitable<bool> session::refuse(answer why) {
   reply.status = why.status;
   reply.type = why.type;
   reply.detail = why.detail;
-  if (function_) reply.function = function_->config.name;
+  if (service_) reply.function = service_->function->name;
+  reply.instead = fallback_for(why.status);
   reply.request_id = request_id_;
   reply.retry_after = why.retry_after;
   reply.keep_alive = keep;
@@ -171,6 +172,12 @@ awaitable<bool> session::refuse(answer why) {
   if (!ec && sent < out.size()) ec = co_await write_rest(socket_, sent, out);
   bytes_out_ += out.size();
   co_return keep && !ec && interrupted_ == interruption::none;
+}
+
+/// What the caller gets in place of this answer of rouse's own; nullptr: the answer itself.
+const config::fallback* session::fallback_for(unsigned status) const noexcept {
+  if (status < 500 || !service_ || !service_->config->fallback) return nullptr;
+  return &*service_->config->fallback;
 }
 
 awaitable<void> session::close_politely() {

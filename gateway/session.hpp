@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/intrusive/list_hook.hpp>
@@ -75,6 +76,7 @@ class session final : public sweep_entry, public fd_watch::client, public sessio
 
   // session.cpp
   awaitable<bool> refuse(answer why);
+  [[nodiscard]] const config::fallback* fallback_for(unsigned status) const noexcept;
   awaitable<void> close_politely();
   void reset_connection();
   void interrupt(interruption why);
@@ -88,14 +90,21 @@ class session final : public sweep_entry, public fd_watch::client, public sessio
   awaitable<bool> exchange();
   void begin_exchange();
   bool match(answer& why);
+  bool choose(const activator::service& among, std::string_view revision, answer& why);
+  bool choose_again(answer& why);
   bool admit(answer& why);
-  awaitable<bool> obtain_slot(bool at_head);
+  bool admit_rate(answer& why);
+  awaitable<bool> take_or_park(activator::parking_lot::turn as);
+  awaitable<bool> obtain_slot(activator::parking_lot::turn as);
+  void note_outcome(bool failed);
+  void note_failure(attempt_end end);
   awaitable<void> let_crash_be_seen();
   bool explain_failure(const std::shared_ptr<const activator::start_failure>& failure);
   awaitable<attempt_end> attempt();
   attempt_end refuse_response(std::string detail);
   awaitable<bool> conclude(attempt_end end);
   [[nodiscard]] bool may_retry(attempt_end end) const noexcept;
+  [[nodiscard]] bool within_retry_budget() const noexcept;
   [[nodiscard]] answer explain_interruption() const;
   void abandon_upstream();
   void end_exchange(unsigned status);
@@ -154,8 +163,14 @@ class session final : public sweep_entry, public fd_watch::client, public sessio
   // the exchange in progress
   http::request_head head_;
   std::size_t head_bytes_ = 0;
-  activator::function_runtime* function_ = nullptr;
-  function_counters* counters_ = nullptr;
+  view_pin view_;                      ///< that the request was matched by; what is pointed to below lives in it ...
+  std::vector<view_pin> later_views_;  ///< ... or in one by which it chose its revision anew
+  const activator::service* service_ = nullptr;
+  activator::revision_runtime* revision_ = nullptr;
+  const config::revision* limits_ = nullptr;  ///< of revision_
+  activator::revision_counters* counters_ = nullptr;
+  bool moved_ = false;           ///< obtain_slot(): the revision has to be chosen again
+  bool revision_named_ = false;  ///< by the caller, as NAME@REV
   std::string route_scratch_;
   std::string_view target_;
   std::string id_scratch_;

@@ -1,25 +1,23 @@
 #pragma once
-// What all workers share while they serve: the snapshot, its routes, the functions' runtimes, and where lines are
-// logged. Made by the daemon before the workers; read-only to them.
+// What all workers share while they serve: the listeners' settings, and where lines are logged. Made by the daemon
+// before the workers; read-only to them. What a reload can change comes to each of them in a view (worker::serve_by).
 
 #include <memory>
 #include <vector>
 
 #include <spdlog/logger.h>
 
-#include "activator/activator.hpp"
+#include "activator/runtime.hpp"
 #include "config/config.hpp"
 #include "gateway/access_log.hpp"
-#include "router/routes.hpp"
 
 namespace rouse::gateway {
 
 class worker;
 
 struct site {
-  const config::snapshot& snapshot;
-  const router::route_table& routes;
-  activator::activator& functions;
+  const config::server& server;  ///< of the configuration that the daemon began with
+  std::shared_ptr<const activator::view> first_view;
   access_logger& access;
   spdlog::logger& log;
   bool expose_errors = false;    ///< failed starts are explained to callers

@@ -60,6 +60,7 @@ awaitable<session::attempt_end> session::tunnel() {
     co_await pause_.async_wait(as_result);
   }
   upstream_.reset();
+  note_outcome(false);
   slot_.reset();
   co_return attempt_end::finished;
 }

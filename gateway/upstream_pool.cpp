@@ -70,9 +70,9 @@ std::unique_ptr<upstream> upstream_pool::take(router::instance& on, bool idempot
 
 void upstream_pool::put(std::unique_ptr<upstream> connection, steady::time_point now) {
   const auto state = connection->on_.state();
-  // "gone" and "stopping" were set before every worker was told to forget the instance; later puts must not slip in
-  // behind.
-  if (state == router::instance_state::gone || state == router::instance_state::stopping) return;
+  // Any other state was set before every worker was told to forget the instance; later puts must not slip in behind,
+  // for nobody would close them before the instance is freed.
+  if (state != router::instance_state::open && state != router::instance_state::ejected) return;
   if (connection->keep.count() == 1) return;  // announced one second: less our margin, nothing
   connection->in.clear();
   if (connection->in.capacity() > large_buffer) connection->in.shrink_to_fit();

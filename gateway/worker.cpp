@@ -48,9 +48,9 @@ worker::worker(unsigned index, site& shared)
       pool_(context_, watch_, index),
       mailbox_([this] { asio::post(context_, [this] { mailbox_.deliver(); }); }),
       sweep_timer_(context_),
-      stats_(shared.snapshot.functions.size()),
       members_(std::make_unique<worker_members>()) {
   std::random_device device;
+  serve_by(shared.first_view);
   random_state_ = (static_cast<std::uint64_t>(device()) << 32) | device();
 }
 
@@ -58,6 +58,10 @@ worker::~worker() = default;
 
 void worker::run() {
   context_.run();
+}
+
+void worker::serve_by(std::shared_ptr<const activator::view> next) {
+  view_ = view_pin(new held_view{std::move(next)});
 }
 
 std::uint64_t worker::random() noexcept {

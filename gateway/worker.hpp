@@ -11,6 +11,7 @@
 
 #include <boost/asio/post.hpp>
 #include <boost/intrusive/list.hpp>
+#include <boost/smart_ptr/local_shared_ptr.hpp>
 
 #include "activator/parking_lot.hpp"
 #include "gateway/fd_watch.hpp"
@@ -28,6 +29,12 @@ class lingering;
 /// Membership in a worker's list of sessions, or of lingering exchanges.
 using session_hook = boost::intrusive::list_base_hook<boost::intrusive::tag<class in_worker>,
                                                       boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+
+/// A view as one worker's exchanges hold it: counted without atomic instructions, on that worker's thread only.
+struct held_view {
+  std::shared_ptr<const activator::view> view;
+};
+using view_pin = boost::local_shared_ptr<const held_view>;
 
 class worker {
  public:
@@ -62,6 +69,9 @@ class worker {
   [[nodiscard]] asio::io_context& context() noexcept { return context_; }
   [[nodiscard]] unsigned index() const noexcept { return index_; }
   [[nodiscard]] site& shared() noexcept { return site_; }
+  /// New exchanges go by this view; those begun keep theirs.
+  void serve_by(std::shared_ptr<const activator::view> next);
+  [[nodiscard]] const view_pin& current_view() const noexcept { return view_; }
   [[nodiscard]] upstream_pool& pool() noexcept { return pool_; }
   [[nodiscard]] fd_watch& watch() noexcept { return watch_; }
   [[nodiscard]] activator::mailbox& mailbox() noexcept { return mailbox_; }
@@ -96,6 +106,7 @@ class worker {
   bool sweep_armed_ = false;
   std::atomic<std::uint32_t> load_{0};
   worker_stats stats_;
+  view_pin view_;
   std::unique_ptr<struct worker_members> members_;  ///< what runs here, to be told of drain and end
   std::size_t tasks_ = 0;                           ///< coroutines that run
   bool draining_ = false;

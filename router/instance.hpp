@@ -28,7 +28,9 @@ class instance {
 
   [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
-  [[nodiscard]] std::uint32_t slot_limit() const noexcept { return slot_limit_; }
+  [[nodiscard]] std::uint32_t slot_limit() const noexcept { return slot_limit_.load(std::memory_order_relaxed); }
+  /// Control thread. What is taken above a lowered limit runs to its end; after a raised one the lot must offer().
+  void set_slot_limit(std::uint32_t limit) noexcept { slot_limit_.store(limit, std::memory_order_seq_cst); }
 
   /// Where it listens. Set once by the control thread before the first open(); read by workers only while they hold a
   /// slot.
@@ -90,6 +92,17 @@ class instance {
   };
   ledger connections;
 
+  /// Outcomes of exchanges, by any worker: true when this failure is the `threshold`th in a row, or one beyond it, so
+  /// that the control thread should be told. Fast failures would otherwise make it the least busy one and draw all
+  /// work.
+  [[nodiscard]] bool failed(std::uint32_t threshold) noexcept {
+    return failures_.fetch_add(1, std::memory_order_relaxed) + 1 >= threshold;
+  }
+  void succeeded() noexcept {
+    if (failures_.load(std::memory_order_relaxed) != 0) failures_.store(0, std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint32_t failures_in_a_row() const noexcept { return failures_.load(std::memory_order_relaxed); }
+
   /// Only without a slot limit: grants to parked work whose exchange was not answered yet. Guarded by the parking lot's
   /// mutex.
   std::uint32_t unanswered_grants = 0;
@@ -103,17 +116,18 @@ class instance {
   }
   static constexpr std::uint32_t taken_of(std::uint64_t word) noexcept { return static_cast<std::uint32_t>(word); }
   [[nodiscard]] bool has_free_slot(std::uint64_t word) const noexcept {
-    return state_of(word) == instance_state::open &&
-           taken_of(word) < (slot_limit_ == 0 ? no_free_slot - 1 : slot_limit_);
+    const std::uint32_t limit = slot_limit();
+    return state_of(word) == instance_state::open && taken_of(word) < (limit == 0 ? no_free_slot - 1 : limit);
   }
   bool move(unsigned from, instance_state to, bool only_idle) noexcept;
 
   alignas(64) std::atomic<std::uint64_t> word_;  ///< state in the upper half, slots taken in the lower
   std::atomic<std::int64_t> last_active_{0};
+  std::atomic<std::uint32_t> failures_{0};
   // What never changes does not share the line that every take and give back writes.
   alignas(64) const std::uint64_t id_;
   const std::string name_;
-  const std::uint32_t slot_limit_;
+  std::atomic<std::uint32_t> slot_limit_;
   address address_;
   std::int64_t decided_ns_ = 0;
   std::int64_t ready_ns_ = 0;

@@ -21,7 +21,15 @@ std::size_t slash_position(std::string_view path, std::uint32_t count) {
 }
 
 route_match failed(route_error error, std::uint32_t function = 0) {
-  return {error, function, {}};
+  return {error, function, route_match::not_named, {}};
+}
+
+/// The index of the revision called `name`, or route_match::not_named. Functions have few.
+std::uint32_t find_revision(const config::function& function, std::string_view name) {
+  for (std::uint32_t i = 0; i < function.revisions.size(); ++i) {
+    if (function.revisions[i].name == name) return i;
+  }
+  return route_match::not_named;
 }
 
 /// Writes `front` + `path` + `query` behind what `scratch` holds, for `path` may be a part of it.
@@ -107,17 +115,21 @@ route_match route_table::index::function_url(std::string_view target, const norm
   const std::uint32_t number = find_function(name.substr(0, at));
   if (number == flat_index::none) return failed(route_error::no_route);
   if (!named[number].exposed) return failed(route_error::no_route);
-  if (at != std::string_view::npos && name.substr(at + 1) != snapshot.functions[number].revision)
-    return failed(route_error::no_revision, number);
+  std::uint32_t revision = route_match::not_named;
+  if (at != std::string_view::npos) {
+    revision = find_revision(snapshot.functions[number], name.substr(at + 1));
+    if (revision == route_match::not_named) return failed(route_error::no_revision, number);
+  }
 
   const std::size_t end = slash_position(path.path, 3);
   const std::string_view query = path.query(target);
   if (path.untouched < end)
-    return {route_error::none, number,
+    return {route_error::none, number, revision,
             compose(scratch, end < path.path.size() ? "" : "/", path.path.substr(end), query)};
   const std::size_t sent_end = slash_position(path.raw, 3);
-  if (sent_end < path.raw.size()) return {route_error::none, number, target.substr(sent_end)};
-  return {route_error::none, number, query.empty() ? std::string_view("/") : compose(scratch, "/", {}, query)};
+  if (sent_end < path.raw.size()) return {route_error::none, number, revision, target.substr(sent_end)};
+  return {route_error::none, number, revision,
+          query.empty() ? std::string_view("/") : compose(scratch, "/", {}, query)};
 }
 
 /// The remainder is the normalised one: no `..` of the caller's gets above what the rewrite put in front.
@@ -144,7 +156,7 @@ route_match route_table::match(const request_view& request, std::string& scratch
 
   const route_index::entry found = index_->routes.find(request, path.key);
   if (found.route == route_index::none) return failed(route_error::no_route);
-  return {route_error::none, found.function,
+  return {route_error::none, found.function, route_match::not_named,
           found.rewrites ? index_->rewritten(found.route, request.target, path, scratch) : request.target};
 }
 

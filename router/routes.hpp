@@ -30,8 +30,12 @@ enum class route_error : std::uint8_t {
 };
 
 struct route_match {
+  /// `revision` of a request that names none: traffic decides.
+  static constexpr std::uint32_t not_named = UINT32_MAX;
+
   route_error error = route_error::none;
-  std::uint32_t function = 0;  ///< index into snapshot.functions; set for none and no_revision
+  std::uint32_t function = 0;          ///< index into snapshot.functions; set for none and no_revision
+  std::uint32_t revision = not_named;  ///< of NAME@REV: index into that function's revisions
   /// The target to forward: a view into request_view::target where the function receives what the caller sent,
   /// otherwise into the scratch string given to match() (or of a literal). Empty unless error is none.
   std::string_view target;

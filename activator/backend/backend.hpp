@@ -38,12 +38,14 @@ struct ready_report {
 struct exit_report {
   bool was_ready = false;  ///< on_ready was reported before
   bool was_asked = false;  ///< stop() was called before
-  std::string reason;      ///< a word for the metric: exited, signalled, timeout, spawn, port
-  std::string detail;      ///< a sentence for people: "exited with status 3 before it listened on port 20017"
+  /// A word for the metric: exited, signalled, timeout, spawn, port, no-capacity (the backend had no room for it; all
+  /// else may be well with the function).
+  std::string reason;
+  std::string detail;  ///< a sentence for people: "exited with status 3 before it listened on port 20017"
   std::vector<std::string> last_lines;  ///< the last lines it wrote, at most 20
 };
 
-/// What a backend reports, on the control thread, never from inside start() or stop().
+/// What a backend reports, on the control thread, never from inside a call of the backend's.
 class backend_listener {
  public:
   virtual void on_ready(std::uint64_t id, ready_report report) = 0;
@@ -63,8 +65,18 @@ class backend {
   /// Begins to start an instance; on_ready or on_exit follows.
   virtual void start(const start_spec& spec) = 0;
   /// Asks the instance to end: politely, then by force after `grace` (0: at once). Harmless for an id that has ended.
-  /// Called again, it hurries: the earlier of the two moments of force holds.
+  /// Called again, it hurries: the earlier of the two moments of force holds. A frozen instance is thawed, so that it
+  /// can end politely.
   virtual void stop(std::uint64_t id, std::chrono::milliseconds grace) = 0;
+
+  /// Whether freeze() does anything here.
+  [[nodiscard]] virtual bool can_freeze() const noexcept { return false; }
+  /// Takes the CPU from an instance that is ready, from all of its processes; memory and connections stay. It may take
+  /// a moment. Ignored for one that is not ready yet, was told to stop or has ended, and by a backend that cannot. One
+  /// that dies while frozen is reported as always.
+  virtual void freeze(std::uint64_t /*id*/) {}
+  /// Lets it run again, at once. Harmless for one that is not frozen.
+  virtual void thaw(std::uint64_t /*id*/) {}
 };
 
 }  // namespace rouse::activator

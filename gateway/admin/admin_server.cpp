@@ -31,7 +31,7 @@ void say(spdlog::logger& log, const std::exception_ptr& thrown) {
 }  // namespace
 
 admin_shared::admin_shared(asio::io_context& context, admin_sources from)
-    : sources(std::move(from)), status(context, sources.control, sources.status) {}
+    : sources(std::move(from)), status(context, sources.control, sources.status), calls(context) {}
 
 admin_server::core::core(asio::io_context& context, config::listen_address address, admin_sources sources)
     : admin_shared(context, std::move(sources)),
@@ -42,7 +42,7 @@ admin_server::core::core(asio::io_context& context, config::listen_address addre
       sweep_timer_(context) {}
 
 void admin_server::core::listen() {
-  rules = std::make_unique<guard>(address_, address_.port, sources.snapshot.server.admin_token);
+  rules = std::make_unique<guard>(address_, address_.port, sources.server.admin_token);
   const tcp::endpoint endpoint(asio::ip::make_address(address_.host), address_.port);
   error_code error;
   acceptor_.open(endpoint.protocol(), error);
@@ -57,7 +57,7 @@ void admin_server::core::listen() {
                                     : "; set server.admin to an address and port of this machine"));
   }
   where_ = acceptor_.local_endpoint();
-  rules = std::make_unique<guard>(address_, where_.port(), sources.snapshot.server.admin_token);
+  rules = std::make_unique<guard>(address_, where_.port(), sources.server.admin_token);
   asio::co_spawn(context_, accept_all(shared_from_this()),
                  [self = shared_from_this()](const std::exception_ptr& thrown) { say(self->sources.log, thrown); });
 }
@@ -136,6 +136,7 @@ void admin_server::core::stop() {
   acceptor_.close(ignored);
   retry_.cancel();
   status.stop();  // the control thread may be gone by now
+  calls.stop();
   for (auto& one : connections_) one.stop();
 }
 

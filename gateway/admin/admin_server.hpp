@@ -1,6 +1,6 @@
 #pragma once
-// The admin interface: health, metrics, status and logs over HTTP, on a listener and a thread of its own. It only
-// reads. What belongs to the control thread is copied there by a posted call and turned into text here, so that no cold
+// The admin interface: health, metrics, status and logs over HTTP, on a listener and a thread of its own. What
+// belongs to the control thread is copied there by a posted call and turned into text here, so that no cold
 // start waits for a scrape. README.md in this folder says who may call what.
 
 #include <cstdint>
@@ -16,22 +16,33 @@
 #include "activator/activator.hpp"
 #include "activator/output_ring.hpp"
 #include "config/config.hpp"
+#include "gateway/admin/actions.hpp"
 #include "gateway/stats.hpp"
 
 namespace rouse::gateway {
 
+/// What the control thread knows at one moment.
+struct status_list {
+  std::vector<activator::function_status> functions;
+  std::vector<activator::pool_status> pools;
+  activator::activator::partial_status so_far;  ///< while it is being put together
+};
+
 /// Where the server's answers come from. Everything is borrowed and outlives the server.
 struct admin_sources {
-  const config::snapshot& snapshot;
-  std::function<std::vector<activator::function_status>()> status;  ///< control thread
+  const config::server& server;
+  /// Appends what comes next to the list, for about half a millisecond; true when it is whole. A cold start must not
+  /// wait for a scrape. Control thread.
+  std::function<bool(status_list&)> status;
   /// What a function's instances wrote; nullptr when there is no such function. Any thread.
-  std::function<const activator::output_ring*(std::string_view function)> output;
+  std::function<std::shared_ptr<const activator::output_ring>(std::string_view function)> output;
   boost::asio::io_context& control;  ///< where `status` is called
   std::vector<const worker_stats*> workers;
   std::function<bool()> ready;  ///< for /readyz; any thread
   spdlog::logger& log;
   /// One word for /readyz while not ready ("starting", "draining"); "not-ready" when unset. Any thread.
   std::function<std::string_view()> not_ready_reason = {};
+  gateway::actions* actions = nullptr;  ///< what can be changed; nullptr: nothing (501)
 };
 
 /// Limits, all small: this is for operators, probes and scrapers.
@@ -39,6 +50,7 @@ struct admin_limits {
   static constexpr std::size_t connections = 64;  ///< above: the longest idle one is closed; else 503
   static constexpr std::size_t followers = 32;  ///< callers of logs?follow=true, so that they cannot take all of those
   static constexpr std::size_t header_bytes = 16 * 1024;
+  static constexpr std::size_t body_bytes = 64 * 1024;  ///< of what changes state; more: 413
 };
 
 class admin_server {

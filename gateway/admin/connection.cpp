@@ -80,7 +80,7 @@ awaitable<bool> admin_connection::serve_one() {
   }
   if (head_.version == 10 || !head_.keep_alive || shared_.stopping) last_ = true;
   const bool answered = co_await answer();
-  in_.erase(0, head_bytes_);
+  in_.erase(0, head_bytes_ + std::exchange(body_bytes_, 0));
   served_ = true;
   co_return answered;
 }
@@ -117,10 +117,12 @@ awaitable<bool> admin_connection::read_head() {
 awaitable<bool> admin_connection::answer() {
   const auto target = match_target(head_.target);
   if (!check_caller(target)) co_return co_await send_reply();
+  if (changes_state(target.what)) co_return co_await answer_action(target);
   switch (target.what) {
     case endpoint::functions:
     case endpoint::function:
     case endpoint::instances:
+    case endpoint::pools:
     case endpoint::metrics:
       co_return co_await answer_status(target);
     case endpoint::logs:
@@ -138,17 +140,21 @@ awaitable<bool> admin_connection::answer() {
       reply_.body = openapi_json();
       reply_.type = json_type;
       break;
-    case endpoint::none:
-      break;  // check_caller has answered
+    default:
+      break;  // check_caller has answered for none, answer_action for what changes state
   }
   co_return co_await send_reply();
 }
 
 /// Whether the request may be answered; otherwise the refusal is in reply_.
 bool admin_connection::check_caller(const admin_target& target) {
-  if (head_.body != http::framing::none && !(head_.body == http::framing::length && head_.content_length == 0)) {
+  const bool change = changes_state(target.what);
+  const std::string_view methods = methods_of(target.what);
+  if (!change && head_.body != http::framing::none &&
+      !(head_.body == http::framing::length && head_.content_length == 0)) {
     last_ = true;
-    problem(413, "body-too-large", "The admin interface takes no request bodies; send the request without one.");
+    problem(413, "body-too-large",
+            "Nothing here that only answers takes a request body; send the request without one.");
   } else if (!shared_.rules->host_allowed(head_.host)) {
     problem(403, "host-not-allowed",
             "The Host of this request is not the address that the admin interface listens on; call it as http://" +
@@ -162,12 +168,13 @@ bool admin_connection::check_caller(const admin_target& target) {
     reply_.fields = "WWW-Authenticate: Bearer realm=\"rouse\"\r\n";
   } else if (target.what == endpoint::none) {
     problem(404, "not-found", "Nothing is here; GET / lists what there is.");
-  } else if (head_.method != "GET" && head_.method != "HEAD") {
-    problem(405, "method-not-allowed", "Only GET and HEAD are answered here; nothing in this interface changes state.");
-    reply_.fields = "Allow: GET, HEAD\r\n";
+  } else if (change ? head_.method != methods : head_.method != "GET" && head_.method != "HEAD") {
+    problem(405, "method-not-allowed", fmt::format("Here the method must be {}.", change ? methods : "GET or HEAD"));
+    reply_.fields = fmt::format("Allow: {}\r\n", methods);
   } else {
-    return true;
+    return !change || check_change();
   }
+  if (change) last_ = true;  // its body is not read
   return false;
 }
 
@@ -187,7 +194,7 @@ awaitable<bool> admin_connection::answer_status(admin_target target) {
     problem(400, "bad-request", "This takes no query; ask for the path alone.");
     co_return co_await send_reply();
   }
-  status_fetch::status_list all;
+  status_list all;
   const bool fetched = co_await shared_.status.fetch(all);
   reply_.type = json_type;
   if (!fetched) {
@@ -196,13 +203,15 @@ awaitable<bool> admin_connection::answer_status(admin_target target) {
                              : "The control thread has not answered for 5 s; the daemon is overloaded or stuck.");
   } else if (target.what == endpoint::metrics) {
     reply_.type = "text/plain; version=0.0.4; charset=utf-8";
-    reply_.body = metrics_collector(shared_.sources.snapshot, shared_.sources.workers, all).text();
+    reply_.body = metrics_collector(shared_.sources.workers, all).text();
+  } else if (target.what == endpoint::pools) {
+    reply_.body = pools_json(all.pools);
   } else if (target.what == endpoint::functions) {
-    reply_.body = functions_json(all);
+    reply_.body = functions_json(all.functions);
   } else if (target.what == endpoint::instances) {
-    reply_.body = instances_json(all);
+    reply_.body = instances_json(all.functions);
   } else {
-    for (const auto& function : all) {
+    for (const auto& function : all.functions) {
       if (function.name == target.name) reply_.body = function_json(function);
     }
     if (reply_.body.empty()) {
@@ -215,7 +224,7 @@ awaitable<bool> admin_connection::answer_status(admin_target target) {
 awaitable<bool> admin_connection::answer_logs(std::string_view query) {
   std::string why;
   auto wanted = parse_logs_query(query, why);
-  const auto* ring = wanted ? shared_.sources.output(wanted->function) : nullptr;
+  const auto ring = wanted ? shared_.sources.output(wanted->function) : nullptr;
   if (!wanted) {
     problem(400, "bad-request", "The query cannot be understood: " + why + ".");
   } else if (!ring) {

@@ -10,6 +10,7 @@
 
 #include <boost/intrusive/list_hook.hpp>
 
+#include "gateway/admin/action_calls.hpp"
 #include "gateway/admin/admin_server.hpp"
 #include "gateway/admin/endpoints.hpp"
 #include "gateway/admin/guard.hpp"
@@ -25,6 +26,7 @@ struct admin_shared {
   admin_sources sources;
   std::unique_ptr<guard> rules;  ///< set once the port is known, before the first connection
   status_fetch status;
+  action_calls calls;
   std::size_t followers = 0;
   bool stopping = false;
 };
@@ -58,13 +60,16 @@ class admin_connection final
   awaitable<bool> serve_one();
   awaitable<bool> answer();
   awaitable<bool> answer_status(admin_target target);
+  awaitable<bool> answer_action(admin_target target);
   awaitable<bool> answer_logs(std::string_view query);
   awaitable<void> follow(const activator::output_ring& ring, logs_query query);
   awaitable<bool> send_lines(std::vector<activator::output_ring::line> lines);
   awaitable<bool> send_reply();
   awaitable<bool> write(std::string_view text);
   awaitable<void> close_politely();
+  awaitable<bool> read_body(std::string& out);
   bool check_caller(const admin_target& target);
+  bool check_change();
   void answer_ready();
   void problem(unsigned status, std::string_view type, std::string_view detail);
   void compose_head(std::string& out, std::string_view framing);
@@ -80,7 +85,8 @@ class admin_connection final
   bool last_ = false;  ///< close after this answer
   std::string in_;     ///< the head in progress and what followed it
   std::size_t head_bytes_ = 0;
-  http::request_head head_;  ///< views into in_
+  std::size_t body_bytes_ = 0;  ///< of the body, as far as in_ holds it
+  http::request_head head_;     ///< views into in_
   reply reply_;
 };
 

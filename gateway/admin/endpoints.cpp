@@ -3,22 +3,46 @@
 #include <array>
 #include <charconv>
 #include <system_error>
-#include <utility>
 
 #include "gateway/version.hpp"
 
 namespace rouse::gateway {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, endpoint>, 8> paths{{{"/", endpoint::root},
-                                                                      {"/healthz", endpoint::healthz},
-                                                                      {"/readyz", endpoint::readyz},
-                                                                      {"/metrics", endpoint::metrics},
-                                                                      {"/openapi.json", endpoint::openapi},
-                                                                      {"/api/v1/functions", endpoint::functions},
-                                                                      {"/api/v1/instances", endpoint::instances},
-                                                                      {"/api/v1/logs", endpoint::logs}}};
-constexpr std::string_view function_prefix = "/api/v1/functions/";
+struct known_path {
+  std::string_view front;  ///< all of it, or what stands before a name
+  std::string_view back;   ///< what stands behind the name
+  endpoint what;
+  bool named = false;
+};
+
+constexpr std::array paths{known_path{"/", "", endpoint::root},
+                           known_path{"/healthz", "", endpoint::healthz},
+                           known_path{"/readyz", "", endpoint::readyz},
+                           known_path{"/metrics", "", endpoint::metrics},
+                           known_path{"/openapi.json", "", endpoint::openapi},
+                           known_path{"/api/v1/functions", "", endpoint::functions},
+                           known_path{"/api/v1/functions/", "", endpoint::function, true},
+                           known_path{"/api/v1/functions/", "/scale", endpoint::scale, true},
+                           known_path{"/api/v1/functions/", "/traffic", endpoint::traffic, true},
+                           known_path{"/api/v1/functions/", "/restart", endpoint::restart, true},
+                           known_path{"/api/v1/instances", "", endpoint::instances},
+                           known_path{"/api/v1/pools", "", endpoint::pools},
+                           known_path{"/api/v1/pools/", "/cordon", endpoint::cordon, true},
+                           known_path{"/api/v1/reload", "", endpoint::reload},
+                           known_path{"/api/v1/drain", "", endpoint::drain},
+                           known_path{"/api/v1/logs", "", endpoint::logs}};
+
+/// Sets the name where `path` is such a one.
+bool matches(const known_path& known, std::string_view path, std::string_view& name) {
+  if (!known.named) return path == known.front;
+  if (!path.starts_with(known.front) || !path.ends_with(known.back)) return false;
+  if (path.size() <= known.front.size() + known.back.size()) return false;
+  const auto found = path.substr(known.front.size(), path.size() - known.front.size() - known.back.size());
+  if (found.find('/') != std::string_view::npos) return false;
+  name = found;
+  return true;
+}
 
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -73,95 +97,30 @@ bool set_parameter(logs_query& query, std::string_view name, const std::string& 
   return false;
 }
 
-// {version} is replaced.
-constexpr std::string_view openapi_text = R"({
-  "openapi": "3.0.3",
-  "info": {"title": "rouse admin interface", "version": "{version}",
-    "description": "Health, metrics, and what every function does now. Nothing here changes state."},
-  "components": {
-    "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "server.admin_token, when one is set"}},
-    "schemas": {
-      "Instance": {"type": "object", "properties": {
-        "id": {"type": "integer"}, "name": {"type": "string"},
-        "state": {"type": "string", "description": "starting, ready, draining, ..."},
-        "address": {"type": "string", "nullable": true}, "in_flight": {"type": "integer"},
-        "age_ms": {"type": "integer"}}},
-      "Decision": {"type": "object", "properties": {
-        "at": {"type": "string", "format": "date-time"}, "from": {"type": "integer"}, "to": {"type": "integer"},
-        "reason": {"type": "string"}}},
-      "Function": {"type": "object", "properties": {
-        "name": {"type": "string"}, "revision": {"type": "string"}, "parked": {"type": "integer"},
-        "parked_bytes": {"type": "integer"}, "in_flight": {"type": "integer"}, "desired": {"type": "integer"},
-        "cold_starts": {"type": "integer"},
-        "failure": {"type": "string", "nullable": true, "description": "why the last start failed, while that holds"},
-        "instances": {"type": "array", "items": {"$ref": "#/components/schemas/Instance"}},
-        "decisions": {"type": "array", "description": "the last ten, newest first",
-          "items": {"$ref": "#/components/schemas/Decision"}}}},
-      "LogLine": {"type": "object", "properties": {
-        "number": {"type": "integer"}, "at": {"type": "string", "format": "date-time"},
-        "instance": {"type": "string"}, "text": {"type": "string"}}},
-      "Problem": {"type": "object", "properties": {
-        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
-        "detail": {"type": "string"}}}}},
-  "security": [{}, {"token": []}],
-  "paths": {
-    "/": {"get": {"summary": "The endpoints, as plain text", "responses": {"200": {"description": "a list",
-      "content": {"text/plain": {}}}}}},
-    "/healthz": {"get": {"summary": "Alive", "security": [{}], "responses": {"200": {"description": "the daemon runs",
-      "content": {"text/plain": {}}}}}},
-    "/readyz": {"get": {"summary": "Ready for requests", "security": [{}], "responses": {
-      "200": {"description": "ready", "content": {"text/plain": {}}},
-      "503": {"description": "not ready; the body is one word that says why", "content": {"text/plain": {}}}}}},
-    "/metrics": {"get": {"summary": "Metrics for Prometheus", "responses": {"200": {"description": "text format 0.0.4",
-      "content": {"text/plain": {}}}}}},
-    "/openapi.json": {"get": {"summary": "This document", "responses": {"200": {"description": "OpenAPI 3",
-      "content": {"application/json": {}}}}}},
-    "/api/v1/functions": {"get": {"summary": "All functions", "responses": {"200": {"description": "functions",
-      "content": {"application/json": {"schema": {"type": "object", "properties": {
-        "functions": {"type": "array", "items": {"$ref": "#/components/schemas/Function"}}}}}}}}}},
-    "/api/v1/functions/{name}": {"get": {"summary": "One function",
-      "parameters": [{"name": "name", "in": "path", "required": true, "schema": {"type": "string"}}],
-      "responses": {
-        "200": {"description": "the function",
-          "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Function"}}}},
-        "404": {"description": "no such function",
-          "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}}}},
-    "/api/v1/instances": {"get": {"summary": "All instances of all functions", "responses": {"200": {
-      "description": "instances, each with its function and revision",
-      "content": {"application/json": {"schema": {"type": "object", "properties": {
-        "instances": {"type": "array", "items": {"$ref": "#/components/schemas/Instance"}}}}}}}}}},
-    "/api/v1/logs": {"get": {"summary": "What the instances of a function wrote lately",
-      "parameters": [
-        {"name": "function", "in": "query", "required": true, "schema": {"type": "string"}},
-        {"name": "after", "in": "query", "description": "only lines with a greater number",
-          "schema": {"type": "integer", "default": 0}},
-        {"name": "limit", "in": "query", "description": "the newest so many",
-          "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 1000}},
-        {"name": "follow", "in": "query", "description": "go on with new lines until the caller leaves",
-          "schema": {"type": "boolean", "default": false}}],
-      "responses": {
-        "200": {"description": "one JSON object per line",
-          "content": {"application/x-ndjson": {"schema": {"$ref": "#/components/schemas/LogLine"}}}},
-        "400": {"description": "a parameter is unknown, missing or not valid",
-          "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}},
-        "404": {"description": "no such function",
-          "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}}}}}
-}
-)";
-
 }  // namespace
+
+std::string_view methods_of(endpoint what) noexcept {
+  switch (what) {
+    case endpoint::scale:
+    case endpoint::traffic:
+    case endpoint::cordon:
+      return "PUT";
+    case endpoint::restart:
+    case endpoint::reload:
+    case endpoint::drain:
+      return "POST";
+    default:
+      return "GET, HEAD";
+  }
+}
 
 admin_target match_target(std::string_view target) {
   admin_target out;
   const auto mark = target.find('?');
   const auto path = target.substr(0, mark);
   if (mark != std::string_view::npos) out.query = target.substr(mark + 1);
-  for (const auto& [known, what] : paths) {
-    if (path == known) out.what = what;
-  }
-  if (path.substr(0, function_prefix.size()) == function_prefix) {
-    out.name = path.substr(function_prefix.size());
-    if (!out.name.empty() && out.name.find('/') == std::string_view::npos) out.what = endpoint::function;
+  for (const auto& known : paths) {
+    if (matches(known, path, out.name)) out.what = known.what;
   }
   return out;
 }
@@ -195,12 +154,6 @@ std::optional<logs_query> parse_logs_query(std::string_view query, std::string& 
   return out;
 }
 
-std::string openapi_json() {
-  std::string text(openapi_text);
-  constexpr std::string_view mark = "{version}";
-  return text.replace(text.find(mark), mark.size(), version());
-}
-
 std::string root_text() {
   return std::string("rouse ") + version() +
          ", admin interface\n\n"
@@ -210,9 +163,17 @@ std::string root_text() {
          "GET /api/v1/functions                every function: instances, parked, in flight, last scale decisions\n"
          "GET /api/v1/functions/NAME           one of them\n"
          "GET /api/v1/instances                every instance\n"
+         "GET /api/v1/pools                    every pool: instances, bounds, cost\n"
          "GET /api/v1/logs?function=NAME       what its instances wrote; &follow=true, &after=N, &limit=N\n"
          "GET /openapi.json                    all this for machines\n\n"
-         "From a terminal: rouse status, rouse logs NAME\n";
+         "With Content-Type: application/json:\n"
+         "PUT /api/v1/functions/NAME/scale     {\"min\": 1, \"max\": 5}: bounds in place of the file's\n"
+         "PUT /api/v1/functions/NAME/traffic   {\"v1\": 90, \"v2\": 10}: weights in place of the file's\n"
+         "POST /api/v1/functions/NAME/restart  replace its instances one by one\n"
+         "PUT /api/v1/pools/NAME/cordon        {\"cordoned\": true}: no new instances there\n"
+         "POST /api/v1/reload                  read the configuration again\n"
+         "POST /api/v1/drain                   end as SIGTERM does\n\n"
+         "From a terminal: rouse status, rouse logs NAME, rouse --help\n";
 }
 
 }  // namespace rouse::gateway

@@ -20,13 +20,28 @@ enum class endpoint : std::uint8_t {
   functions,
   function,
   instances,
-  logs
+  pools,
+  logs,
+  // What changes state.
+  scale,
+  traffic,
+  restart,
+  cordon,
+  reload,
+  drain
 };
+
+/// Whether a request there changes state, and so must be allowed by more than the token.
+[[nodiscard]] constexpr bool changes_state(endpoint what) noexcept {
+  return what >= endpoint::scale;
+}
+/// The methods that it answers, as in an Allow field.
+[[nodiscard]] std::string_view methods_of(endpoint what) noexcept;
 
 /// A request's target, taken apart. Views into it.
 struct admin_target {
   endpoint what = endpoint::none;
-  std::string_view name;   ///< of /api/v1/functions/NAME
+  std::string_view name;   ///< of /api/v1/functions/NAME[/...] and /api/v1/pools/NAME/cordon
   std::string_view query;  ///< behind the `?`, which is not part of it
 };
 [[nodiscard]] admin_target match_target(std::string_view target);

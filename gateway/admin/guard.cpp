@@ -48,6 +48,18 @@ bool split(std::string_view text, std::string_view& host, std::string_view& port
   return !port.empty();
 }
 
+/// The only field of that name (in lower case); nullptr with `many` false when there is none.
+const http::field* only(const http::request_head& head, std::string_view name, bool& many) {
+  const http::field* found = nullptr;
+  many = false;
+  for (const auto& field : head.fields) {
+    if (!iequals(field.name, name)) continue;
+    many = many || found;
+    found = &field;
+  }
+  return many ? nullptr : found;
+}
+
 }  // namespace
 
 bool is_loopback(std::string_view host) {
@@ -87,14 +99,33 @@ bool guard::host_allowed(std::string_view host) const {
   return iequals(name, host_) || iequals(name, "localhost");
 }
 
+bool guard::origin_allowed(const http::request_head& head) const {
+  bool many = false;
+  const http::field* const found = only(head, "origin", many);
+  if (!found) return !many;
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (iequals(found->value.substr(0, scheme.size()), scheme)) {
+      const auto origin = found->value.substr(scheme.size());
+      return !origin.empty() && iequals(origin, head.host);
+    }
+  }
+  return false;
+}
+
+bool guard::is_json(const http::request_head& head) {
+  bool many = false;
+  const http::field* const found = only(head, "content-type", many);
+  if (!found) return false;
+  auto type = found->value.substr(0, found->value.find(';'));
+  while (type.ends_with(' ') || type.ends_with('\t')) type.remove_suffix(1);
+  return iequals(type, "application/json");
+}
+
 guard::token_verdict guard::check_token(const http::request_head& head) const {
   if (token_.empty()) return token_verdict::allowed;
-  const http::field* found = nullptr;
-  for (const auto& field : head.fields) {
-    if (!iequals(field.name, "authorization")) continue;
-    if (found) return token_verdict::wrong;
-    found = &field;
-  }
+  bool many = false;
+  const http::field* const found = only(head, "authorization", many);
+  if (many) return token_verdict::wrong;
   if (!found) return token_verdict::missing;
   constexpr std::string_view scheme = "bearer ";
   if (!iequals(found->value.substr(0, scheme.size()), scheme)) return token_verdict::wrong;

@@ -33,6 +33,12 @@ class guard {
   /// `Authorization: Bearer TOKEN`, exactly once; always allowed when no token is set.
   [[nodiscard]] token_verdict check_token(const http::request_head& head) const;
 
+  /// Whether a page that sends this belongs to the address that it was sent to: no Origin (no browser), or exactly
+  /// http or https at the request's own Host. For what changes state; Host must have been allowed before.
+  [[nodiscard]] bool origin_allowed(const http::request_head& head) const;
+  /// `Content-Type: application/json`, exactly once, with or without parameters: what no other site's form can send.
+  [[nodiscard]] static bool is_json(const http::request_head& head);
+
   /// The listener's address as it stands in a URL: "127.0.0.1:9080", "[::1]:9080".
   [[nodiscard]] const std::string& authority() const noexcept { return authority_; }
 

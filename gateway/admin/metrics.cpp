@@ -33,17 +33,17 @@ struct histogram_sum {
   }
 };
 
-/// One function's counters, summed over the workers that have seen it.
-struct function_sum {
+/// One revision's counters, summed over the workers that have served it.
+struct revision_sum {
   bool seen = false;
   std::array<std::uint64_t, 500> by_code{};
   histogram_sum request_duration;
   histogram_sum park_duration;
   std::uint64_t retries = 0;
   std::uint64_t in_flight = 0;
-  std::array<std::uint64_t, static_cast<std::size_t>(shed_reason::count_)> shed{};
+  std::array<std::uint64_t, static_cast<std::size_t>(activator::shed_reason::count_)> shed{};
 
-  void add(const function_counters& from) {
+  void add(const activator::revision_counters& from) {
     seen = true;
     for (std::size_t i = 0; i < by_code.size(); ++i) by_code[i] += from.by_code[i].get();
     request_duration.add(from.request_duration);
@@ -106,7 +106,10 @@ struct families {
   family parked{"rouse_requests_parked", "Requests that wait for a slot now.", MetricType::Gauge};
   family instances{"rouse_instances", "Instances now, by state and pool.", MetricType::Gauge};
   family desired{"rouse_instances_desired", "Instances that the last scale decision asked for.", MetricType::Gauge};
-  family decisions{"rouse_scale_decisions_total", "Scale decisions that changed the number of instances.",
+  family decisions{"rouse_scale_decisions_total",
+                   "Scale decisions that changed the number of instances, by direction and reason.",
+                   MetricType::Counter};
+  family ejections{"rouse_ejections_total", "Instances that got no work for a while because they kept failing.",
                    MetricType::Counter};
   family start_failures{"rouse_start_failures_total", "Instances that could not be started, by reason.",
                         MetricType::Counter};
@@ -121,7 +124,7 @@ labels with(const labels& base, const char* name, std::string value) {
   return all;
 }
 
-void add_workers(families& out, const labels& base, const function_sum& sum) {
+void add_workers(families& out, const labels& base, const revision_sum& sum) {
   for (std::size_t i = 0; i < sum.by_code.size(); ++i) {
     if (sum.by_code[i]) {
       out.requests.add(with(base, "code", std::to_string(i + 100)), static_cast<double>(sum.by_code[i]));
@@ -133,32 +136,35 @@ void add_workers(families& out, const labels& base, const function_sum& sum) {
   if (sum.retries) out.retries.add(base, static_cast<double>(sum.retries));
   for (std::size_t i = 0; i < sum.shed.size(); ++i) {
     if (!sum.shed[i]) continue;
-    out.shed.add(with(base, "reason", to_string(static_cast<shed_reason>(i))), static_cast<double>(sum.shed[i]));
+    out.shed.add(with(base, "reason", activator::to_string(static_cast<activator::shed_reason>(i))),
+                 static_cast<double>(sum.shed[i]));
   }
 }
 
-bool ever_scaled(const activator::function_status& status) {
-  return status.desired || !status.instances.empty() || status.decisions_up || status.decisions_down ||
-         status.cold_starts || !status.start_failures.empty();
+bool ever_scaled(const activator::revision_status& status) {
+  return status.desired || !status.instances.empty() || !status.decision_counts.empty() || status.cold_starts ||
+         !status.start_failures.empty();
 }
 
-void add_status(families& out, const labels& base, const activator::function_status& status, bool seen) {
+void add_status(families& out, const labels& base, const activator::revision_status& status, bool seen) {
   if (seen || status.parked) out.parked.add(base, static_cast<double>(status.parked));
   if (!ever_scaled(status)) return;
   // A gauge that was seen once goes to 0 and does not vanish; the states that instances pass through are always said.
-  std::map<std::string, unsigned> by_state{{"starting", 0}, {"ready", 0}, {"draining", 0}};
-  for (const auto& instance : status.instances) ++by_state[instance.state];
-  for (const auto& [state, count] : by_state) {
-    // Every instance is a process of the one built-in pool.
-    out.instances.add(with(with(base, "state", state), "pool", "local"), count);
+  std::map<std::pair<std::string, std::string>, unsigned> by_state;
+  for (const auto* state : {"starting", "ready", "draining"}) {
+    for (const auto& pool : status.pools) by_state[{state, pool}] = 0;
+  }
+  for (const auto& instance : status.instances) ++by_state[{instance.state, instance.pool}];
+  for (const auto& [key, count] : by_state) {
+    out.instances.add(with(with(base, "state", key.first), "pool", key.second), count);
   }
   out.desired.add(base, status.desired);
-  if (status.decisions_up) {
-    out.decisions.add(with(base, "direction", "up"), static_cast<double>(status.decisions_up));
+  for (const auto& [key, count] : status.decision_counts) {
+    const auto& [up, cause] = key;
+    out.decisions.add(with(with(base, "direction", up ? "up" : "down"), "reason", to_string(cause)),
+                      static_cast<double>(count));
   }
-  if (status.decisions_down) {
-    out.decisions.add(with(base, "direction", "down"), static_cast<double>(status.decisions_down));
-  }
+  if (status.ejections) out.ejections.add(base, static_cast<double>(status.ejections));
   for (const auto& [reason, count] : status.start_failures) {
     if (count) out.start_failures.add(with(base, "reason", reason), static_cast<double>(count));
   }
@@ -173,20 +179,29 @@ void add_status(families& out, const labels& base, const activator::function_sta
 
 std::vector<MetricFamily> metrics_collector::Collect() const {
   families out;
-  std::map<std::string_view, const activator::function_status*> status_of;
-  for (const auto& status : status_) status_of.emplace(status.name, &status);
-
-  for (std::uint32_t i = 0; i < snapshot_.functions.size(); ++i) {
-    const auto& function = snapshot_.functions[i];
-    const labels base{{"function", function.name}, {"revision", function.revision}};
-    function_sum sum;
-    for (const auto* worker : workers_) {
-      if (const auto* counters = worker->peek(i)) sum.add(*counters);
+  for (const auto& function : status_.functions) {
+    for (const auto& revision : function.revisions) {
+      const labels base{{"function", function.name}, {"revision", revision.revision}};
+      revision_sum sum;
+      for (const auto& runtime : revision.runtimes) {
+        for (unsigned i = 0; i < runtime->workers(); ++i) {
+          if (const auto* counters = runtime->peek(i)) sum.add(*counters);
+        }
+      }
+      if (sum.seen) add_workers(out, base, sum);
+      add_status(out, base, revision, sum.seen);
     }
-    if (sum.seen) add_workers(out, base, sum);
-    if (const auto found = status_of.find(function.name); found != status_of.end()) {
-      add_status(out, base, *found->second, sum.seen);
-    }
+  }
+  family pool_instances("rouse_pool_instances", "Instances in the pool now, whatever their state.", MetricType::Gauge);
+  family pool_reserved("rouse_pool_reserved", "Instances of the pool that are paid for, used or not.",
+                       MetricType::Gauge);
+  family pool_cost("rouse_pool_cost_total", "Instance-hours, at least the reserved ones, times cost.",
+                   MetricType::Counter);
+  for (const auto& pool : status_.pools) {
+    const labels base{{"pool", pool.name}};
+    pool_instances.add(base, pool.instances);
+    if (pool.reserved) pool_reserved.add(base, pool.reserved);
+    if (pool.cost_total > 0) pool_cost.add(base, pool.cost_total);
   }
 
   family connections("rouse_connections", "Open connections of callers.", MetricType::Gauge);
@@ -203,9 +218,10 @@ std::vector<MetricFamily> metrics_collector::Collect() const {
   build.add({{"version", version()}}, 1);
 
   std::vector<MetricFamily> all;
-  for (auto* each : {&out.requests, &out.request_duration, &out.park_duration, &out.cold_start_duration, &out.in_flight,
-                     &out.parked, &out.instances, &out.desired, &out.decisions, &out.start_failures, &out.retries,
-                     &out.shed, &connections, &unmatched, &build}) {
+  for (auto* each :
+       {&out.requests, &out.request_duration, &out.park_duration, &out.cold_start_duration, &out.in_flight, &out.parked,
+        &out.instances, &out.desired, &out.decisions, &out.start_failures, &out.retries, &out.shed, &out.ejections,
+        &pool_instances, &pool_reserved, &pool_cost, &connections, &unmatched, &build}) {
     std::move(*each).move_to(all);
   }
   return all;

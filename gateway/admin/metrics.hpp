@@ -9,19 +9,16 @@
 #include <prometheus/collectable.h>
 #include <prometheus/metric_family.h>
 
-#include "activator/activator.hpp"
-#include "config/config.hpp"
+#include "gateway/admin/admin_server.hpp"
 #include "gateway/stats.hpp"
 
 namespace rouse::gateway {
 
 class metrics_collector final : public prometheus::Collectable {
  public:
-  /// Borrows everything for as long as it lives; made anew for each scrape. `status` may hold fewer functions than the
-  /// snapshot, in any order.
-  metrics_collector(const config::snapshot& snapshot, const std::vector<const worker_stats*>& workers,
-                    const std::vector<activator::function_status>& status)
-      : snapshot_(snapshot), workers_(workers), status_(status) {}
+  /// Borrows everything for as long as it lives; made anew for each scrape.
+  metrics_collector(const std::vector<const worker_stats*>& workers, const status_list& status)
+      : workers_(workers), status_(status) {}
 
   /// Families without any series are left out.
   [[nodiscard]] std::vector<prometheus::MetricFamily> Collect() const override;
@@ -30,9 +27,8 @@ class metrics_collector final : public prometheus::Collectable {
   [[nodiscard]] std::string text() const;
 
  private:
-  const config::snapshot& snapshot_;
   const std::vector<const worker_stats*>& workers_;
-  const std::vector<activator::function_status>& status_;
+  const status_list& status_;
 };
 
 }  // namespace rouse::gateway

@@ -23,13 +23,13 @@ struct status_fetch::call {
   bool answered = false;
 };
 
-status_fetch::status_fetch(asio::io_context& here, asio::io_context& control, std::function<status_list()> source)
+status_fetch::status_fetch(asio::io_context& here, asio::io_context& control, std::function<bool(status_list&)> source)
     : here_(here), control_(control), source_(std::move(source)) {}
 
 awaitable<bool> status_fetch::fetch(status_list& out) {
   if (stopped_) co_return false;
   call waiting(*this, out);
-  ask(waiting.id);
+  ask(waiting.id, std::make_shared<status_list>());
   if (!waiting.answered) co_await waiting.wake.async_wait(as_result);
   co_return waiting.answered;
 }
@@ -39,10 +39,10 @@ void status_fetch::stop() {
   for (const auto& [id, waiting] : calls_) waiting->wake.cancel();
 }
 
-void status_fetch::ask(std::uint64_t id) {
-  asio::post(control_, [this, id] {
-    auto status = source_();
-    asio::post(here_, [this, id, status = std::move(status)]() mutable { answer(id, std::move(status)); });
+void status_fetch::ask(std::uint64_t id, std::shared_ptr<status_list> so_far) {
+  asio::post(control_, [this, id, so_far = std::move(so_far)]() mutable {
+    if (!source_(*so_far)) return ask(id, std::move(so_far));
+    asio::post(here_, [this, id, so_far = std::move(so_far)] { answer(id, std::move(*so_far)); });
   });
 }
 

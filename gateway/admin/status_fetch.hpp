@@ -9,18 +9,17 @@
 #include <memory>
 #include <vector>
 
-#include "activator/activator.hpp"
+#include "gateway/admin/admin_server.hpp"
 #include "gateway/net.hpp"
 
 namespace rouse::gateway {
 
 class status_fetch {
  public:
-  using status_list = std::vector<activator::function_status>;
   /// After this the control thread counts as stuck.
   static constexpr std::chrono::seconds patience{5};
 
-  status_fetch(asio::io_context& here, asio::io_context& control, std::function<status_list()> source);
+  status_fetch(asio::io_context& here, asio::io_context& control, std::function<bool(status_list&)> source);
   status_fetch(const status_fetch&) = delete;
   status_fetch& operator=(const status_fetch&) = delete;
 
@@ -32,12 +31,12 @@ class status_fetch {
 
  private:
   struct call;
-  void ask(std::uint64_t id);
+  void ask(std::uint64_t id, std::shared_ptr<status_list> so_far);
   void answer(std::uint64_t id, status_list status);
 
   asio::io_context& here_;
   asio::io_context& control_;
-  std::function<status_list()> source_;
+  std::function<bool(status_list&)> source_;
   std::map<std::uint64_t, call*>
       calls_;  ///< by number and not by pointer: an answer may come after its caller has gone
   std::uint64_t last_id_ = 0;

@@ -1,6 +1,7 @@
 #include "gateway/admin/status_json.hpp"
 
 #include <algorithm>
+#include <functional>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -28,6 +29,7 @@ json to_json(const activator::instance_status& instance) {
   json out;
   out["id"] = instance.id;
   out["name"] = instance.name;
+  out["pool"] = instance.pool;
   out["state"] = instance.state;
   out["address"] = instance.address.empty() ? json() : json(instance.address);
   out["in_flight"] = instance.in_flight;
@@ -40,24 +42,92 @@ json to_json(const activator::decision_status& decision) {
   out["at"] = rfc3339(decision.at);
   out["from"] = decision.from;
   out["to"] = decision.to;
+  out["cause"] = to_string(decision.cause);
   out["reason"] = decision.reason;
   return out;
 }
 
+json text_or_null(const std::string& text) {
+  return text.empty() ? json() : json(text);
+}
+
+json to_json(const activator::revision_status& revision) {
+  json out;
+  out["revision"] = revision.revision;
+  out["role"] = revision.role;
+  out["weight"] = revision.weight;
+  out["parked"] = revision.parked;
+  out["in_flight"] = revision.in_flight;
+  out["min"] = revision.min;
+  out["max"] = revision.max;
+  out["desired"] = revision.desired;
+  out["waits_for"] = text_or_null(revision.why);
+  out["cold_starts"] = revision.cold_starts;
+  out["ejections"] = revision.ejections;
+  out["thaws"] = revision.thaws;
+  out["failure"] = text_or_null(revision.failure);
+  return out;
+}
+
+/// The lists and sums over all revisions stand beside them: most functions have one, and most readers want these.
 json to_json(const activator::function_status& function) {
   json out;
   out["name"] = function.name;
-  out["revision"] = function.revision;
+  const activator::revision_status* main = nullptr;
+  for (const auto& one : function.revisions) {
+    if (!main || one.weight > main->weight) main = &one;
+  }
+  out["revision"] = main ? json(main->revision) : json();
   out["parked"] = function.parked;
   out["parked_bytes"] = function.parked_bytes;
   out["in_flight"] = function.in_flight;
-  out["desired"] = function.desired;
-  out["cold_starts"] = function.cold_starts;
-  out["failure"] = function.failure.empty() ? json() : json(function.failure);
-  out["instances"] = json::array();
-  for (const auto& instance : function.instances) out["instances"].push_back(to_json(instance));
+  unsigned desired = 0;
+  std::uint64_t cold_starts = 0;
+  std::string failure;
+  std::vector<std::pair<const activator::decision_status*, const std::string*>> decisions;
+  json instances = json::array();
+  json revisions = json::array();
+  for (const auto& one : function.revisions) {
+    desired += one.desired;
+    cold_starts += one.cold_starts;
+    if (failure.empty()) failure = one.failure;
+    for (const auto& decision : one.decisions) decisions.emplace_back(&decision, &one.revision);
+    for (const auto& instance : one.instances) {
+      instances.push_back(to_json(instance));
+      instances.back()["revision"] = one.revision;
+    }
+    revisions.push_back(to_json(one));
+  }
+  out["desired"] = desired;
+  out["cold_starts"] = cold_starts;
+  out["failure"] = text_or_null(failure);
+  out["rollout"] = text_or_null(function.rollout);
+  out["set"] = json::object();
+  if (function.set_min) out["set"]["min"] = *function.set_min;
+  if (function.set_max) out["set"]["max"] = *function.set_max;
+  if (function.set_traffic) out["set"]["traffic"] = true;
+  out["revisions"] = std::move(revisions);
+  out["instances"] = std::move(instances);
+  std::ranges::stable_sort(decisions, std::greater<>(), [](const auto& entry) { return entry.first->at; });
   out["decisions"] = json::array();
-  for (const auto& decision : function.decisions) out["decisions"].push_back(to_json(decision));
+  for (const auto& [decision, revision] : decisions) {
+    if (out["decisions"].size() == 10) break;
+    out["decisions"].push_back(to_json(*decision));
+    out["decisions"].back()["revision"] = *revision;
+  }
+  return out;
+}
+
+json to_json(const activator::pool_status& pool) {
+  json out;
+  out["name"] = pool.name;
+  out["backend"] = pool.backend;
+  out["instances"] = pool.instances;
+  out["max_instances"] = pool.max_instances ? json(*pool.max_instances) : json();
+  out["reserved"] = pool.reserved;
+  out["cost"] = pool.cost;
+  out["cost_total"] = pool.cost_total;
+  out["cordoned"] = pool.cordoned;
   return out;
 }
 
@@ -75,15 +145,25 @@ std::string function_json(const activator::function_status& function) {
   return dump(to_json(function));
 }
 
+std::string pools_json(const std::vector<activator::pool_status>& pools) {
+  json all = json::array();
+  for (const auto& pool : pools) all.push_back(to_json(pool));
+  json out;
+  out["pools"] = std::move(all);
+  return dump(out);
+}
+
 std::string instances_json(const std::vector<activator::function_status>& functions) {
   json all = json::array();
   for (const auto& function : functions) {
-    for (const auto& instance : function.instances) {
-      json one;
-      one["function"] = function.name;
-      one["revision"] = function.revision;
-      one.update(to_json(instance));
-      all.push_back(std::move(one));
+    for (const auto& revision : function.revisions) {
+      for (const auto& instance : revision.instances) {
+        json one;
+        one["function"] = function.name;
+        one["revision"] = revision.revision;
+        one.update(to_json(instance));
+        all.push_back(std::move(one));
+      }
     }
   }
   json out;

@@ -17,6 +17,7 @@ namespace rouse::gateway {
 /// force), instances (id, name, state, address, in_flight, age_ms) and decisions (at, from, to, reason), newest first.
 [[nodiscard]] std::string function_json(const activator::function_status& function);
 /// {"instances": [...]}: those of every function, each with function and revision.
+[[nodiscard]] std::string pools_json(const std::vector<activator::pool_status>& pools);
 [[nodiscard]] std::string instances_json(const std::vector<activator::function_status>& functions);
 /// One line of newline-delimited JSON: number, at, instance, text; with its line end.
 void append_log_line(std::string& out, const activator::output_ring::line& line);

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "config/config.hpp"
 #include "gateway/http/message.hpp"
 
 namespace rouse::gateway::http {
@@ -68,7 +69,8 @@ struct problem_reply {
   bool keep_alive = false;
   bool head_only = false;  ///< answer to HEAD: the length without the body
   unsigned caller_version = 11;
-  std::string_view date;  ///< written as Date; empty: left out
+  std::string_view date;                      ///< written as Date; empty: left out
+  const config::fallback* instead = nullptr;  ///< what the caller gets in place of the problem; the status is its own
 };
 
 /// Appends head and body.

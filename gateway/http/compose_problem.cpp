@@ -8,6 +8,8 @@
 namespace rouse::gateway::http {
 namespace {
 
+constexpr std::string_view problem_type = "application/problem+json";
+
 /// "park-timeout" -> "Park timeout": the title belongs to the type and never changes (RFC 9457, 3.1.3).
 std::string title_of(std::string_view type) {
   std::string title(type);
@@ -41,12 +43,16 @@ void add(std::string& out, std::string_view name, std::string_view value) {
 }  // namespace
 
 void compose_problem(std::string& out, const problem_reply& problem) {
-  const std::string body = body_of(problem);
-  out.append("HTTP/1.1 ").append(std::to_string(problem.status)).append(" ").append(status_text(problem.status));
-  out.append("\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n");
-  add(out, "Content-Length: ", std::to_string(body.size()));
+  const std::string body = problem.instead ? problem.instead->body : body_of(problem);
+  const auto status = problem.instead ? problem.instead->status : problem.status;
+  const bool bodiless = status == 204 || status == 304;
+  out.append("HTTP/1.1 ").append(std::to_string(status)).append(" ").append(status_text(status)).append("\r\n");
+  const std::string_view type = problem.instead ? std::string_view(problem.instead->content_type) : problem_type;
+  if (!bodiless) add(out, "Content-Type: ", type);
+  out.append("Cache-Control: no-store\r\n");
+  if (!bodiless) add(out, "Content-Length: ", std::to_string(body.size()));
   add(out, "X-Request-Id: ", problem.request_id);
-  if (problem.retry_after) add(out, "Retry-After: ", std::to_string(*problem.retry_after));
+  if (problem.retry_after && !problem.instead) add(out, "Retry-After: ", std::to_string(*problem.retry_after));
   add(out, "Date: ", problem.date);
   if (!problem.keep_alive) {
     out.append("Connection: close\r\n");
@@ -54,7 +60,7 @@ void compose_problem(std::string& out, const problem_reply& problem) {
     out.append("Connection: keep-alive\r\n");
   }
   out.append("\r\n");
-  if (!problem.head_only) out.append(body);
+  if (!problem.head_only && !bodiless) out.append(body);
 }
 
 std::string_view status_text(unsigned status) noexcept {

@@ -7,6 +7,9 @@
 //   void destroy();               destroys it, whatever runs
 //   start_spec starts();          listens soon and answers GET / with 200
 //   start_spec ends_itself();     the same, and ends on its own a little later
+//   start_spec ticks();           the same as starts(), writes lines all the time, and when it is asked to end the line
+//   "bye";
+//                                 only asked for where can_freeze()
 //   start_spec dies();            writes the line "dying" and ends before it listens
 //   start_spec never_listens();   runs, but not as it should; its start_timeout is under a second
 //
@@ -22,6 +25,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
@@ -154,6 +158,31 @@ class bench {
     fixture.get().stop(id, grace);
     heard.inside_call = false;
   }
+  void freeze(std::uint64_t id) {
+    heard.inside_call = true;
+    fixture.get().freeze(id);
+    heard.inside_call = false;
+  }
+  void thaw(std::uint64_t id) {
+    heard.inside_call = true;
+    fixture.get().thaw(id);
+    heard.inside_call = false;
+  }
+  /// Until it writes nothing for a while.
+  bool falls_silent(std::uint64_t id) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (std::chrono::steady_clock::now() < deadline) {
+      const std::size_t before = of(id).lines.size();
+      const auto more = [&] { return of(id).lines.size() > before || of(id).exits > 0; };
+      if (!run_until(control, more, std::chrono::milliseconds(150))) return true;
+    }
+    return false;
+  }
+  /// Until it has written some more.
+  bool speaks(std::uint64_t id) {
+    const std::size_t enough = of(id).lines.size() + 3;
+    return run_until(control, [&] { return of(id).lines.size() >= enough; });
+  }
   recorder::history& of(std::uint64_t id) { return heard.of(id); }
   bool ready(std::uint64_t id) {
     return run_until(control, [&] { return of(id).ready > 0 || of(id).exits > 0; }) && of(id).ready > 0;
@@ -183,6 +212,60 @@ inline void check_end(const recorder::history& one) {
     CHECK(line.size() <= 16 * 1024);
     CHECK(line.find('\n') == std::string::npos);
   }
+}
+
+template <class Fixture>
+void freeze_contract(bench<Fixture>& on) {
+  using std::chrono::milliseconds;
+  const auto id = on.start(on.fixture.ticks());
+  on.freeze(id);  // too early: ignored
+  REQUIRE(on.ready(id));
+  REQUIRE(on.speaks(id));
+  // Used up, for a server with one thread waits on it.
+  if (const int probe = std::exchange(on.of(id).probe_socket, -1); probe >= 0) CHECK(get_status(probe) == 200);
+  on.freeze(id);
+  on.freeze(id);
+  REQUIRE(on.falls_silent(id));
+
+  SECTION("a frozen instance goes on when it is thawed, any number of times") {
+    const int waiting = dial(on.of(id).where);  // the kernel takes the connection
+    REQUIRE(waiting >= 0);
+    on.thaw(id);
+    on.thaw(id);
+    CHECK(on.speaks(id));
+    CHECK(get_status(waiting) == 200);
+    for (int i = 0; i < 10; ++i) {
+      on.freeze(id);
+      on.thaw(id);
+    }
+    CHECK(on.speaks(id));
+    on.freeze(id);
+    CHECK(on.falls_silent(id));
+    on.thaw(id);
+    CHECK(on.speaks(id));
+    on.stop(id, milliseconds(0));
+    REQUIRE(on.ended(id));
+  }
+  SECTION("a frozen instance that is stopped ends politely") {
+    on.stop(id, milliseconds(20'000));
+    on.freeze(id);  // too late: ignored
+    REQUIRE(on.ended(id));
+    REQUIRE_FALSE(on.of(id).exit.last_lines.empty());
+    const auto& last = on.of(id).exit.last_lines;
+    CHECK(std::find(last.begin(), last.end(), "bye") != last.end());
+  }
+  SECTION("a frozen instance is ended by force as any other") {
+    on.stop(id, milliseconds(0));
+    REQUIRE(on.ended(id));
+  }
+  check_end(on.of(id));
+  CHECK(on.of(id).exit.was_asked);
+  on.freeze(id);
+  on.thaw(id);
+  on.freeze(987654321);
+  on.thaw(987654321);
+  settle(on.control);
+  CHECK(on.of(id).exits == 1);
 }
 
 template <class Fixture>
@@ -266,6 +349,11 @@ void backend_contract() {
     for (const auto id : ids) {
       REQUIRE(on.ended(id));
       check_end(on.of(id));
+    }
+  }
+  if (on.fixture.get().can_freeze()) {
+    SECTION("frozen") {
+      freeze_contract(on);
     }
   }
   SECTION("a destroyed backend reports nothing any more") {

@@ -26,6 +26,9 @@ struct fake_backend final : activator::backend {
   };
   std::vector<activator::start_spec> starts;
   std::vector<stop_call> stops;
+  bool freezes = true;                ///< what can_freeze() says
+  std::vector<std::uint64_t> frozen;  ///< ids, in order
+  std::vector<std::uint64_t> thawed;
   std::function<void()> on_stop;
 
   void start(const activator::start_spec& spec) override { starts.push_back(spec); }
@@ -33,6 +36,9 @@ struct fake_backend final : activator::backend {
     stops.push_back({id, grace});
     if (on_stop) on_stop();
   }
+  [[nodiscard]] bool can_freeze() const noexcept override { return freezes; }
+  void freeze(std::uint64_t id) override { frozen.push_back(id); }
+  void thaw(std::uint64_t id) override { thawed.push_back(id); }
 };
 
 /// `then`s are kept until the test lets them happen.
@@ -40,52 +46,106 @@ struct fake_plane final : activator::data_plane {
   std::vector<std::uint64_t> forgotten;  ///< ids, in order
   std::vector<std::function<void()>> forgets;
   std::vector<std::function<void()>> quiesces;
+  std::vector<std::function<void()>> serves;
+  std::shared_ptr<const activator::view> served;  ///< the last one
 
   void forget(router::instance& which, std::function<void()> then) override {
     forgotten.push_back(which.id());
     forgets.push_back(std::move(then));
   }
   void quiesce(std::function<void()> then) override { quiesces.push_back(std::move(then)); }
+  void serve(std::shared_ptr<const activator::view> next, std::function<void()> then) override {
+    served = std::move(next);
+    serves.push_back(std::move(then));
+  }
 
   static void let(std::vector<std::function<void()>>& which) {
     for (const auto& then : std::exchange(which, {})) then();
   }
   void let_all() {
-    while (!forgets.empty() || !quiesces.empty()) {
+    while (!forgets.empty() || !quiesces.empty() || !serves.empty()) {
+      let(serves);
       let(forgets);
       let(quiesces);
     }
   }
 };
 
-/// One request: takes a slot or waits for one.
+/// One request, as a worker has it: it is metered, and takes a slot or waits for one.
 class caller {
  public:
-  caller(activator::parking_lot& lot, activator::mailbox& box) : lot_(lot), waiter_(box, [this] { woken = true; }) {}
+  using clock = std::int64_t (*)() noexcept;
+
+  caller(std::shared_ptr<activator::revision_runtime> runtime, activator::mailbox& box, unsigned worker = 0,
+         clock now = router::instance::steady_now)
+      : runtime_(std::move(runtime)), box_(box), now_(now), worker_(worker) {
+    meter().enter(now_());
+  }
+  caller(const caller&) = delete;
+  caller& operator=(const caller&) = delete;
+  ~caller() { end(); }
 
   /// Takes or parks.
   activator::parking_lot::park_result ask() {
-    if (auto got = lot_.take(0)) {
+    if (auto got = runtime_->lot.take(0)) {
       held = std::move(*got);
       return activator::parking_lot::park_result::parked;
     }
-    return lot_.park(waiter_, 100);
+    const auto result = park(activator::parking_lot::turn::newcomer);
+    if (result != activator::parking_lot::park_result::parked) end();
+    return result;
   }
-  [[nodiscard]] activator::waiter::outcome result() const { return waiter_.result(); }
-  [[nodiscard]] std::shared_ptr<const activator::start_failure> failure() const { return waiter_.failure(); }
+  /// Was told `moved`, and has chosen anew.
+  activator::parking_lot::park_result move_to(std::shared_ptr<activator::revision_runtime> next) {
+    waiter_.reset();
+    woken = false;
+    meter().leave(now_());
+    runtime_ = std::move(next);
+    meter().enter(now_());
+    return park(activator::parking_lot::turn::moved);
+  }
+  /// Answered, or the caller has left.
+  void end() {
+    held.reset();
+    waiter_.reset();
+    leave();
+  }
+  [[nodiscard]] const std::shared_ptr<activator::revision_runtime>& runtime() const { return runtime_; }
+  [[nodiscard]] activator::waiter::outcome result() const { return waiter_->result(); }
+  [[nodiscard]] std::shared_ptr<const activator::start_failure> failure() const { return waiter_->failure(); }
   /// After the mailbox delivered.
   bool served() {
-    if (!held && woken && waiter_.result() == activator::waiter::outcome::granted) held = waiter_.take_slot();
+    if (!held && woken && result() == activator::waiter::outcome::granted) {
+      held = waiter_->take_slot();
+      woken = false;
+    }
     return static_cast<bool>(held);
   }
-  [[nodiscard]] bool failed() const { return woken && waiter_.result() == activator::waiter::outcome::failed; }
+  [[nodiscard]] bool failed() const { return woken && result() == activator::waiter::outcome::failed; }
+  [[nodiscard]] bool moved() const { return woken && result() == activator::waiter::outcome::moved; }
 
   activator::slot held;
   bool woken = false;
 
  private:
-  activator::parking_lot& lot_;
-  activator::waiter waiter_;
+  [[nodiscard]] activator::load_meter& meter() { return runtime_->counters_of(worker_).load; }
+  void leave() {
+    if (std::exchange(metered_, false)) meter().leave(now_());
+  }
+  activator::parking_lot::park_result park(activator::parking_lot::turn as) {
+    waiter_ = std::make_unique<activator::waiter>(box_, [this] {
+      woken = true;
+      if (failed()) leave();  // it is answered
+    });
+    return runtime_->lot.park(*waiter_, 100, as);
+  }
+
+  std::shared_ptr<activator::revision_runtime> runtime_;
+  activator::mailbox& box_;
+  clock now_;
+  unsigned worker_;
+  bool metered_ = true;
+  std::unique_ptr<activator::waiter> waiter_;
 };
 
 struct readable_log {
@@ -101,12 +161,29 @@ struct readable_log {
   }
 };
 
-inline config::function a_function(std::string name) {
-  config::function out;
-  out.revision = name + "-ab12cd34";
+inline config::revision a_revision(std::string name) {
+  config::revision out;
   out.name = std::move(name);
+  out.hash = 0xab12cd34;
   out.command = {"./run"};
   out.directory = "/srv";
+  out.pools = {config::pool_use{}};
+  return out;
+}
+
+/// With one revision, NAME-ab12cd34, that has all traffic.
+inline config::function a_function(std::string name) {
+  config::function out;
+  out.revisions = {a_revision(name + "-ab12cd34")};
+  out.weights = {100};
+  out.name = std::move(name);
+  return out;
+}
+
+inline config::pool a_pool(std::string name, std::optional<unsigned> max_instances = std::nullopt) {
+  config::pool out;
+  out.name = std::move(name);
+  out.max_instances = max_instances;
   return out;
 }
 

@@ -28,14 +28,21 @@ struct posting_plane final : activator::data_plane {
   explicit posting_plane(asio::io_context& control) : control(control) {}
   void forget(router::instance&, std::function<void()> then) override { asio::post(control, std::move(then)); }
   void quiesce(std::function<void()> then) override { asio::post(control, std::move(then)); }
+  void serve(std::shared_ptr<const activator::view> next, std::function<void()> then) override {
+    view = std::move(next);
+    asio::post(control, std::move(then));
+  }
   asio::io_context& control;
+  std::shared_ptr<const activator::view> view;
 };
 
 struct rig {
   explicit rig(std::vector<config::function> functions) {
-    config.functions = std::move(functions);
+    config->functions = std::move(functions);
+    config->pools = {test::a_pool("local")};
     subject = std::make_unique<activator::activator>(control, config, plane, 2, log.logger);
     subject->use_backend(backend);
+    plane.view = subject->first_view();
   }
   ~rig() {
     callers.clear();
@@ -51,10 +58,16 @@ struct rig {
       box.deliver();
     }
   }
+  [[nodiscard]] const std::shared_ptr<activator::revision_runtime>& at(std::uint32_t function) const {
+    return plane.view->services.at(function)->targets.at(0).runtime;
+  }
   test::caller& request(std::uint32_t function = 0) {
-    auto& one = callers.emplace_back(subject->at(function).lot, box);
+    auto& one = callers.emplace_back(at(function), box);
     last = one.ask();
     return one;
+  }
+  [[nodiscard]] activator::revision_status status(std::size_t function) const {
+    return subject->status().at(function).revisions.at(0);
   }
   void exits(std::uint64_t id) {
     activator::exit_report report;
@@ -65,7 +78,7 @@ struct rig {
   }
 
   asio::io_context control{1};
-  config::snapshot config;
+  std::shared_ptr<config::snapshot> config = std::make_shared<config::snapshot>();
   test::readable_log log;
   posting_plane plane{control};
   test::fake_backend backend;
@@ -79,19 +92,19 @@ std::vector<config::function> functions(const std::vector<std::string>& names) {
   std::vector<config::function> out;
   for (const auto& name : names) {
     out.push_back(test::a_function(name));
-    out.back().concurrency = 1;
+    out.back().revisions[0].concurrency = 1;
   }
   return out;
 }
 
 }  // namespace
 
-TEST_CASE("functions are found by name and index") {
+TEST_CASE("functions are found by name, and stand in the view by index") {
   rig r(functions({"a", "b", "c"}));
-  CHECK(r.subject->size() == 3);
+  CHECK(r.plane.view->services.size() == 3);
+  CHECK(r.plane.view->snapshot == r.config);
   REQUIRE(r.subject->find("b"));
-  CHECK(r.subject->find("b")->index == 1);
-  CHECK(&r.subject->at(1) == r.subject->find("b"));
+  CHECK(r.subject->find("b")->runtime() == r.plane.view->services[1]->function);
   CHECK_FALSE(r.subject->find("bb"));
   CHECK_FALSE(r.subject->find(""));
   CHECK_FALSE(r.subject->find("d"));
@@ -111,7 +124,7 @@ TEST_CASE("queue limits of the config bound the lot") {
 
 TEST_CASE("demand starts an instance, which serves, goes idle and is freed") {
   auto all = functions({"a", "b"});
-  all[1].scale.idle = 50ms;
+  all[1].revisions[0].scale.idle = 50ms;
   rig r(std::move(all));
   auto& one = r.request(1);
   CHECK(r.backend.starts.empty());  // on the control thread, not on the caller's
@@ -120,16 +133,16 @@ TEST_CASE("demand starts an instance, which serves, goes idle and is freed") {
   r.subject->on_output(1, "hello");
   r.subject->on_ready(1, test::ready_on(20'000));
   r.until([&] { return one.served(); });
-  CHECK(r.subject->find("b")->output.since(0).size() == 1);
+  CHECK(r.subject->find("b")->runtime()->output.since(0).size() == 1);
 
-  one.held.reset();
+  one.end();
   const auto idle_from = std::chrono::steady_clock::now();
   r.until([&] { return !r.backend.stops.empty(); });
   const auto took = std::chrono::steady_clock::now() - idle_from;
   CHECK(took >= 49ms);
   r.exits(1);
-  r.until([&] { return r.subject->status()[1].instances.empty(); });
-  CHECK(r.subject->status()[1].decisions_down == 1);
+  r.until([&] { return r.status(1).instances.empty(); });
+  CHECK(r.status(1).decision_counts.at({false, activator::scale_cause::idle}) == 1);
 }
 
 TEST_CASE("ids are never used twice, whichever the function") {
@@ -146,7 +159,7 @@ TEST_CASE("ids are never used twice, whichever the function") {
 
 TEST_CASE("start() starts what min asks for and nothing else") {
   auto all = functions({"a", "b", "c"});
-  all[1].scale.min = 2;
+  all[1].revisions[0].scale.min = 2;
   rig r(std::move(all));
   r.subject->start();
   REQUIRE(r.backend.starts.size() == 2);
@@ -160,21 +173,21 @@ TEST_CASE("demand from many threads makes few evaluations and loses none") {
   rig r(functions({"a"}));
   constexpr int each = 200;
   std::atomic<int> parked{0};
-  const auto park = [&](std::list<test::caller>& mine, activator::mailbox& box) {
+  const auto park = [&](std::list<test::caller>& mine, activator::mailbox& box, unsigned worker) {
     for (int i = 0; i < each; ++i) {
-      if (mine.emplace_back(r.subject->at(0).lot, box).ask() == parking_lot::park_result::parked) ++parked;
+      if (mine.emplace_back(r.at(0), box, worker).ask() == parking_lot::park_result::parked) ++parked;
     }
   };
   std::list<test::caller> first;
   std::list<test::caller> second;
   activator::mailbox first_box([] {});
   activator::mailbox second_box([] {});
-  std::thread one([&] { park(first, first_box); });
-  std::thread other([&] { park(second, second_box); });
+  std::thread one([&] { park(first, first_box, 0); });
+  std::thread other([&] { park(second, second_box, 1); });
   r.until([&] { return parked == 2 * each && r.backend.starts.size() == 20; });
   one.join();
   other.join();
-  CHECK(r.subject->status()[0].desired == 20);
+  CHECK(r.status(0).desired == 20);
 }
 
 TEST_CASE("shutdown calls back once, when the last instance has exited") {
@@ -193,12 +206,12 @@ TEST_CASE("shutdown calls back once, when the last instance has exited") {
     r.subject->on_ready(1, test::ready_on(20'000));
     r.subject->on_ready(2, test::ready_on(20'001));
     r.until([&] { return a.served() && b.served(); });
-    b.held.reset();
+    b.end();
     r.subject->shut_down(std::chrono::steady_clock::now() + 20s, [&] { ++done; });
     REQUIRE(r.backend.stops.size() == 1);
     r.exits(r.backend.stops[0].id);
     CHECK(r.backend.stops.size() == 1);
-    a.held.reset();
+    a.end();
     r.until([&] { return r.backend.stops.size() == 2; });
     r.exits(r.backend.stops[1].id);
     r.until([&] { return done == 1; });
@@ -259,7 +272,8 @@ TEST_CASE("ten thousand functions cost little to have") {
   CHECK(took < 1s);
   CHECK(bytes < 4096);
   r.subject->start();
-  CHECK(r.control.run_one_for(1ms) == 0);  // nothing ticks
+  r.control.run_for(5ms);                   // the schedules of the pools are looked at once
+  CHECK(r.control.run_one_for(20ms) == 0);  // nothing ticks
   REQUIRE(r.subject->find("function-15000"));
-  CHECK(r.subject->find("function-15000")->index == 5000);
+  CHECK(r.subject->find("function-15000")->runtime() == r.plane.view->services[5000]->function);
 }

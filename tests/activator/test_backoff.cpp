@@ -89,7 +89,7 @@ TEST_CASE("a start that fails in the wave of a forgiven end still backs off") {
 }
 
 TEST_CASE("the agenda gives the longest overdue first, and each once") {
-  agenda subject(10);
+  agenda subject;
   CHECK_FALSE(subject.earliest());
   CHECK_FALSE(subject.pop(t0));
   subject.set(3, t0 + 2s);

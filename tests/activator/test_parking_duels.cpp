@@ -270,3 +270,70 @@ TEST_CASE("duel: demand is acknowledged while somebody parks") {
       });
   CHECK(in.judge.text() == "");
 }
+
+TEST_CASE("duel: a slot is given back while everybody is moved out") {
+  ring in;
+  dice left(11), right(12);
+  in.take();
+  auto w = in.park(in.second);
+  std::uint64_t granted = 0, moved = 0;
+  duel(
+      duel_rounds, in.judge,
+      [&](int) {
+        jitter(left);
+        in.held.reset();
+      },
+      [&](int) {
+        jitter(right);
+        in.lot.move_out();
+      },
+      [&](int) {
+        in.woken = 0;
+        in.second.deliver();
+        in.judge.expect(in.woken == 1, "woken not once");
+        const bool has_slot = w->result() == waiter::outcome::granted;
+        in.judge.expect(has_slot || w->result() == waiter::outcome::moved, "woken for no reason");
+        in.judge.expect(in.only.slots_taken() == (has_slot ? 1U : 0U),
+                        "who was moved has a slot, or who was not has none");
+        ++(has_slot ? granted : moved);
+        w.reset();
+        in.at_rest();
+        in.take();
+        w = in.park(in.second);
+      });
+  w.reset();
+  in.held.reset();
+  CHECK(in.judge.text() == "");
+  CHECK(granted + moved >= duel_minimum);
+}
+
+TEST_CASE("duel: the lot closes while somebody parks") {
+  ring in;
+  dice left(13), right(14);
+  auto lot = std::make_unique<parking_lot>(in.budget, [] {});
+  std::unique_ptr<waiter> w;
+  parking_lot::park_result result{};
+  duel(
+      duel_rounds, in.judge,
+      [&](int) {
+        jitter(left);
+        lot->close();
+      },
+      [&](int) {
+        w = std::make_unique<waiter>(in.second, [&] { ++in.woken; });
+        jitter(right);
+        result = lot->park(*w, 1);
+      },
+      [&](int) {
+        in.woken = 0;
+        in.second.deliver();
+        const bool queued = result == parking_lot::park_result::parked;
+        in.judge.expect(queued || result == parking_lot::park_result::moved, "refused");
+        in.judge.expect(in.woken == (queued ? 1 : 0), "who was queued must be woken, and nobody else");
+        in.judge.expect(!queued || w->result() == waiter::outcome::moved, "woken for no reason");
+        in.judge.expect(lot->parked() == 0 && in.budget.requests == 0 && in.budget.bytes == 0, "the budget leaked");
+        w.reset();
+        lot = std::make_unique<parking_lot>(in.budget, [] {});
+      });
+  CHECK(in.judge.text() == "");
+}

@@ -39,9 +39,10 @@ struct bench_top {
   std::unique_ptr<waiter> make(int number) {
     return std::make_unique<waiter>(box, [this, number] { woken.push_back(number); });
   }
-  std::unique_ptr<waiter> parked(int number, std::uint64_t bytes = 0, bool at_head = false) {
+  std::unique_ptr<waiter> parked(int number, std::uint64_t bytes = 0,
+                                 parking_lot::turn as = parking_lot::turn::newcomer) {
     auto made = make(number);
-    REQUIRE(lot.park(*made, bytes, at_head) == result::parked);
+    REQUIRE(lot.park(*made, bytes, as) == result::parked);
     return made;
   }
   std::vector<std::unique_ptr<waiter>> crowd(int n) {
@@ -226,13 +227,13 @@ TEST_CASE("retries keep their turn, in their own order, and are outside max_requ
   top.budget.max_bytes = 10;
   auto& a = top.add(10, false);
   auto crowd = top.crowd(2);
-  crowd.push_back(top.parked(10, 4, true));
-  crowd.push_back(top.parked(11, 4, true));
-  crowd.push_back(top.parked(12, 0, true));
+  crowd.push_back(top.parked(10, 4, parking_lot::turn::retry));
+  crowd.push_back(top.parked(11, 4, parking_lot::turn::retry));
+  crowd.push_back(top.parked(12, 0, parking_lot::turn::retry));
   crowd[4].reset();
-  crowd.push_back(top.parked(13, 0, true));
+  crowd.push_back(top.parked(13, 0, parking_lot::turn::retry));
   auto heavy = top.make(14);
-  CHECK(top.lot.park(*heavy, 4, true) == result::queue_full);
+  CHECK(top.lot.park(*heavy, 4, parking_lot::turn::retry) == result::queue_full);
   CHECK(top.budget.requests == 2);
   CHECK(top.budget.bytes == 8);
   a.open();
@@ -279,6 +280,64 @@ TEST_CASE("a failed start wakes all who wait and refuses new work until it is cl
   }
 }
 
+TEST_CASE("who is moved out is told so in the order of the queue, and stands before newcomers elsewhere") {
+  bench_top top;
+  top.budget.max_requests = 3;
+  top.budget.max_bytes = 30;
+  parking_lot other(top.budget, [] {});
+  auto crowd = top.crowd(2);
+  crowd.push_back(top.parked(10, 0, parking_lot::turn::retry));
+  top.lot.move_out();
+  CHECK(top.lot.parked() == 0);
+  CHECK(top.budget.requests == 0);
+  CHECK(top.delivered() == order{10, 0, 1});
+  for (const auto& each : crowd) CHECK(each->result() == outcome::moved);
+
+  // Meanwhile the other lot has filled the budget: who was admitted once is not refused, but counted.
+  std::vector<std::unique_ptr<waiter>> late;
+  for (const int number : {20, 21, 22}) {
+    late.push_back(top.make(number));
+    REQUIRE(other.park(*late.back(), 10) == result::parked);
+  }
+  late.push_back(top.make(30));
+  REQUIRE(other.park(*late.back(), 0, parking_lot::turn::retry) == result::parked);
+  for (const int number : {10, 0, 1}) {
+    late.push_back(top.make(number));
+    REQUIRE(other.park(*late.back(), 10, parking_lot::turn::moved) == result::parked);
+  }
+  CHECK(top.budget.requests == 6);
+  CHECK(top.budget.bytes == 60);
+  auto refused = top.make(40);
+  CHECK(other.park(*refused, 0) == result::queue_full);
+  other.move_out();
+  CHECK(top.delivered() == order{30, 10, 0, 1, 20, 21, 22});
+  CHECK(top.budget.requests == 0);
+  CHECK(top.budget.bytes == 0);
+
+  // The first one goes on: a lot that moved its waiters out takes new ones.
+  auto again = top.parked(50);
+  CHECK(top.lot.parked() == 1);
+}
+
+TEST_CASE("a closed lot sends everybody elsewhere, whoever waits, comes or gives back") {
+  bench_top top;
+  top.add(1);
+  auto held = top.lot.take(0);
+  auto crowd = top.crowd(3);
+  top.lot.close();
+  crowd[1].reset();
+  CHECK(top.delivered() == order{0, 2});
+  CHECK(crowd[0]->result() == outcome::moved);
+  auto late = top.make(9);
+  for (const auto as : {parking_lot::turn::newcomer, parking_lot::turn::retry, parking_lot::turn::moved})
+    CHECK(top.lot.park(*late, 1, as) == result::moved);
+  CHECK(top.budget.requests == 0);
+  CHECK(top.budget.bytes == 0);
+  held->reset();
+  CHECK(top.delivered().empty());
+  CHECK(top.demands == 1);
+}
+
 TEST_CASE("demand is signalled once per acknowledgement, and only by work that has to wait") {
   bench_top top;
   auto& a = top.add(1);
@@ -314,7 +373,7 @@ TEST_CASE("a mailbox is posted to once until it is delivered, and delivers what 
   CHECK(top.posts == 1);
   // A wake that gives its slot on: the next grant belongs to the next delivery, which was posted.
   auto ends = std::make_unique<waiter>(top.box, [&] { crowd[0].reset(); });
-  REQUIRE(top.lot.park(*ends, 0, true) == result::parked);
+  REQUIRE(top.lot.park(*ends, 0, parking_lot::turn::retry) == result::parked);
   crowd[0].reset();
   CHECK(top.posts == 1);
   CHECK(top.delivered() == order{1});

@@ -1,7 +1,7 @@
 // A soup that tries to lose a wake-up, to leak a slot, to exceed a limit and to use a dead waiter: workers take, park,
-// time out, leave, retry and give back while a control thread does everything that can be done to instances. Every few
-// turns all stop, and nobody may be found waiting beside a free slot. test_parking_duels.cpp has single steps meet each
-// other.
+// time out, leave, retry and give back while a control thread does everything that can be done to instances, and moves
+// whoever waits from lot to lot: each of them must be woken exactly once for each wait. Every few turns all stop, and
+// nobody may be found waiting beside a free slot. test_parking_duels.cpp has single steps meet each other.
 
 #include <catch2/catch.hpp>
 
@@ -60,19 +60,21 @@ class worker {
   std::atomic<std::uint64_t> epoch_seen{0};
   std::atomic<bool> paused{false};
   std::atomic<int> steps{0};
-  std::uint64_t granted = 0, failed = 0, left = 0, refused = 0;
+  std::uint64_t granted = 0, failed = 0, left = 0, refused = 0, moved = 0;
 
  private:
   struct session {
     field* at = nullptr;
     std::unique_ptr<waiter> waits;
     slot has;
-    std::uint64_t ticket = 0;  // 0: a retry, which has no place of its own in the order
+    std::uint64_t ticket = 0;  // 0: a retry or moved, which have no place of their own in the order
     bool woken = false;
+    bool forced = false;  // it was moved: it may exceed the budget while it waits
   };
   void step();
   void arrive(field& at);
-  bool park(session& s, bool at_head);
+  bool park(session& s, parking_lot::turn as);
+  void wait_no_more(session& s);
   void on_wake(session& s);
   void hold(session& s, slot&& got);
   static void release(session& s);
@@ -105,6 +107,8 @@ struct soup {
   std::atomic<unsigned> done{0};  // workers with nothing left
   std::atomic<bool> pause{false};
   std::atomic<std::uint64_t> epoch{1};
+  std::atomic<std::uint64_t> moved_in{0};   // counted before one parks as moved
+  std::atomic<std::uint64_t> moved_out{0};  // counted after it waits no more
   std::uint64_t pauses = 0, pauses_with_parked = 0, failures = 0, retired_count = 0;
 
  private:
@@ -166,8 +170,13 @@ void worker::run() {
 }
 
 void worker::step() {
-  in_.judge.expect(in_.budget.requests <= in_.budget.max_requests, "max_requests was exceeded");
-  in_.judge.expect(in_.budget.bytes <= in_.budget.max_bytes, "max_bytes was exceeded");
+  // Who was moved may be on top of the limits. Read in this order the bound is never too low.
+  const auto out = in_.moved_out.load();
+  const auto requests = in_.budget.requests.load();
+  const auto bytes = in_.budget.bytes.load();
+  const auto on_top = in_.moved_in.load() - out;
+  in_.judge.expect(requests <= in_.budget.max_requests + on_top, "max_requests was exceeded");
+  in_.judge.expect(bytes <= in_.budget.max_bytes + 1000 * on_top, "max_bytes was exceeded");
   const auto what = roll_(100);
   if (what < 40 || sessions_.empty()) {
     if (sessions_.size() < 14) arrive(*in_.fields[roll_(2)]);
@@ -183,7 +192,7 @@ void worker::step() {
     s.has.answered();
   } else if (what < 62) {
     release(s);
-    if (!park(s, true)) erase(s);
+    if (!park(s, parking_lot::turn::retry)) erase(s);
   } else {
     release(s);
     erase(s);
@@ -196,26 +205,35 @@ void worker::arrive(field& at) {
   s.at = &at;
   if (auto got = at.lot.take(roll_(1U << 30))) {
     hold(s, std::move(*got));
-  } else if (!park(s, false)) {
+  } else if (!park(s, parking_lot::turn::newcomer)) {
     erase(s);
   }
 }
 
-bool worker::park(session& s, bool at_head) {
-  s.ticket = at_head ? 0 : ++tickets_;
+bool worker::park(session& s, parking_lot::turn as) {
+  s.ticket = as == parking_lot::turn::newcomer ? ++tickets_ : 0;
   s.woken = false;
+  s.forced = as == parking_lot::turn::moved;
+  if (s.forced) ++in_.moved_in;
   s.waits = std::make_unique<waiter>(box_, [this, &s] { on_wake(s); });
-  const auto result = s.at->lot.park(*s.waits, roll_(1000), at_head);
+  const auto result = s.at->lot.park(*s.waits, roll_(1000), as);
   if (result == parking_lot::park_result::parked) return true;
+  in_.judge.expect(!s.forced || result == parking_lot::park_result::start_failed, "one who was moved was refused");
   ++refused;
-  s.waits.reset();
+  wait_no_more(s);
   return false;
+}
+
+void worker::wait_no_more(session& s) {
+  s.waits.reset();
+  if (std::exchange(s.forced, false)) ++in_.moved_out;
 }
 
 void worker::on_wake(session& s) {
   in_.judge.expect(s.waits != nullptr && !std::exchange(s.woken, true), "somebody was woken who does not wait");
   const std::size_t which = s.at == in_.fields[0].get() ? 0 : 1;
-  if (in_.workers.size() == 1 && s.ticket != 0) {
+  const auto result = s.waits->result();
+  if (in_.workers.size() == 1 && s.ticket != 0 && result != waiter::outcome::moved) {
     in_.judge.expect(s.ticket > last_woken_[which], "not first in, first out");
     last_woken_[which] = s.ticket;
   }
@@ -224,16 +242,23 @@ void worker::on_wake(session& s) {
     session* const other = any();
     if (other != &s && other->waits) erase(*other);
   }
-  if (s.waits->result() == waiter::outcome::failed) {
+  if (result == waiter::outcome::moved) {
+    ++moved;
+    wait_no_more(s);
+    s.at = in_.fields[roll_(2)].get();  // chooses anew
+    if (!park(s, parking_lot::turn::moved)) erase(s);
+    return;
+  }
+  if (result == waiter::outcome::failed) {
     ++failed;
     in_.judge.expect(s.waits->failure() != nullptr, "a failure without its reason");
     return erase(s);
   }
-  in_.judge.expect(s.waits->result() == waiter::outcome::granted, "woken without an outcome");
+  in_.judge.expect(result == waiter::outcome::granted, "woken without an outcome");
   if (what == 1) return erase(s);  // too late: leaves without taking up the slot
   ++granted;
   hold(s, s.waits->take_slot());
-  s.waits.reset();
+  wait_no_more(s);
 }
 
 void worker::hold(session& s, slot&& got) {
@@ -256,6 +281,7 @@ void worker::release(session& s) {
 
 void worker::erase(session& s) {
   release(s);
+  wait_no_more(s);
   for (auto& each : sessions_) {
     if (each.get() != &s) continue;
     std::swap(each, sessions_.back());
@@ -371,6 +397,7 @@ void soup::disturb(field& at) {
   } else if (roll(8) == 0) {
     at.lot.clear_failure();
   }
+  if (roll(12) == 0) at.lot.move_out();
   if (at.slot_limit == 0 && roll(16) == 0) at.lot.offer_overdue();
   at.lot.acknowledge_demand();
 }
@@ -438,19 +465,22 @@ void stir(unsigned workers, std::array<std::uint32_t, 2> limits, std::uint64_t s
   pot.run();
   INFO("seed " << seed);
   CHECK(pot.judge.text() == "");
-  std::uint64_t granted = 0, failed = 0, left = 0, refused = 0;
+  std::uint64_t granted = 0, failed = 0, left = 0, refused = 0, moved = 0;
   for (const auto& each : pot.workers) {
     granted += each->granted;
     failed += each->failed;
     left += each->left;
     refused += each->refused;
+    moved += each->moved;
   }
   // A soup in which little happens proves little.
-  INFO("granted " << granted << " failed " << failed << " left " << left << " refused " << refused << " retired "
-                  << pot.retired_count << " pauses " << pot.pauses << ", with parked " << pot.pauses_with_parked);
+  INFO("granted " << granted << " failed " << failed << " left " << left << " refused " << refused << " moved " << moved
+                  << " retired " << pot.retired_count << " pauses " << pot.pauses << ", with parked "
+                  << pot.pauses_with_parked);
   CHECK(granted > 200);
   CHECK(left > 200);
   CHECK(refused > 0);
+  CHECK(moved > 0);
   CHECK(pot.retired_count > 0);
   CHECK(pot.pauses_with_parked > 0);
 }

@@ -25,7 +25,8 @@ std::string function_with(const std::string& keys) {
 TEST_CASE("unknown keys, with what was probably meant") {
   check_all({
       {"sever: {}\n", {"1:1: unknown key `sever`: did you mean `server`?"}},
-      {"banana: {}\n", {"1:1: unknown key `banana`: possible here are include, defaults, server, functions, routes"}},
+      {"banana: {}\n",
+       {"1:1: unknown key `banana`: possible here are include, defaults, server, pools, functions, routes"}},
       {"listen: x\n", {"1:1: unknown key `listen`: it belongs under `server`"}},
       {"server: {lisen: x}\n", {"1:10: unknown key `lisen`: did you mean `listen`?"}},
       {"server: {Listen: x}\n", {"1:10: unknown key `Listen`: did you mean `listen`?"}},
@@ -48,31 +49,25 @@ TEST_CASE("unknown keys, with what was probably meant") {
 }
 
 TEST_CASE("keys of other versions are refused by name") {
-  for (std::string const key : {"pools", "buses", "triggers"}) {
+  for (std::string const key : {"buses", "triggers"}) {
     INFO(key);
     CHECK(problems(load(key + ": {}\n")) ==
           std::vector<std::string>{"1:1: `" + key + "` is not supported by this version of rouse: remove it"});
   }
-  for (std::string const key : {"tls", "data_dir"}) {
-    INFO(key);
-    CHECK(problems(load("server: {" + key + ": x}\n")) ==
-          std::vector<std::string>{"1:10: `" + key + "` is not supported by this version of rouse: remove it"});
-  }
-  for (std::string const key : {"image", "deployment", "endpoints", "url", "port", "pools", "drain_max", "async",
-                                "outlier", "rate_limit", "fallback", "revisions", "traffic", "sticky", "lanes"}) {
+  for (std::string const key : {"image", "deployment", "endpoints", "url", "port", "async", "resources"}) {
     INFO(key);
     std::string const says = "`" + key + "` is not supported by this version of rouse: remove it";
     CHECK(problems(load(function_with(key + ": x"))) == std::vector<std::string>{"1:31: " + says});
     CHECK(problems(load("defaults: {" + key + ": x}\n")) == std::vector<std::string>{"1:12: " + says});
+    CHECK(problems(load("functions: {a: {command: [x], revisions: {v1: {" + key + ": x}}}}\n")) ==
+          std::vector<std::string>{"1:48: " + says});
   }
-  for (std::string const key :
-       {"metric", "target", "utilization", "window", "panic_window", "panic_threshold", "max_up_rate", "max_down_rate",
-        "down_delay", "to_zero", "frozen_for", "spare", "schedule"}) {
+  for (std::string const key : {"delay", "max_delay", "backoff"}) {
     INFO(key);
-    CHECK(problems(load(function_with("scale: {" + key + ": 1}"))) ==
+    CHECK(problems(load(function_with("retry: {" + key + ": 1s}"))) ==
           std::vector<std::string>{"1:39: `" + key + "` is not supported by this version of rouse: remove it"});
   }
-  check_all({{function_with("retry: {budget: 20%}"), {"1:39: `budget` is not supported by this version"}},
+  check_all({{"server: {tls: x}\n", {"1:10: `tls` is not supported by this version of rouse: remove it"}},
              {function_with("expose: [http, async]"),
               {"1:46: `async`: asynchronous calls are not supported by this version"}}});
 }
@@ -226,6 +221,10 @@ TEST_CASE("routes: impossible values") {
       {route("path: /%41/*"), {"3:31: write `/A/*`"}},
       {route("path: /a%2fb"), {"3:31: write `/a%2Fb`"}},
       {route("path: /../x"), {"3:31: `path` is `/../x`, which climbs above `/`"}},
+      {route("path: /a/..;x/b"),
+       {"3:31: `path` is `/a/..;x/b`, which has the segment `..;x`, which some servers read as"}},
+      {route("path: /a%2F..%5Cb/*"), {"3:31: which has the segment `a%2F..%5Cb`"}},
+      {route("path: /.%3B"), {"3:31: which has the segment `.%3B`"}},
       {route("path: /100%"), {"3:31: `path` is `/100%`, which has a `%` that is not followed by two hex digits"}},
       {route("path: \"/a?b=1\""), {"3:31: but a query cannot be matched"}},
       {route("path: \"/a b\""), {"3:31: write `%20`"}},

@@ -54,8 +54,25 @@ void check_default_server(const config::server& got) {
   CHECK(got.access_log == want.access_log);
 }
 
-void check_default_function(const config::function& got) {
-  config::function const want;
+void check_default_pool(const config::pool& got) {
+  config::pool const want;
+  CHECK(got.name == "local");
+  CHECK(got.backend == want.backend);
+  CHECK(got.max_instances == want.max_instances);
+  CHECK(got.reserved == want.reserved);
+  CHECK(got.cost == want.cost);
+  CHECK(got.schedule.empty());
+}
+
+void check_default_function(const config::function& function) {
+  config::function const wanted;
+  CHECK(function.expose_http == wanted.expose_http);
+  CHECK(function.queue.max_requests == wanted.queue.max_requests);
+  CHECK(function.queue.max_bytes == wanted.queue.max_bytes);
+  CHECK(function.queue.max_wait == wanted.queue.max_wait);
+  REQUIRE(function.revisions.size() == 1);
+  config::revision const want;
+  config::revision const& got = function.revisions[0];
   CHECK(got.env == want.env);
   CHECK(got.concurrency == want.concurrency);
   CHECK(got.timeout == want.timeout);
@@ -64,40 +81,76 @@ void check_default_function(const config::function& got) {
   CHECK(got.ready_path == want.ready_path);
   CHECK(got.start_timeout == want.start_timeout);
   CHECK(got.stop_grace == want.stop_grace);
-  CHECK(got.expose_http == want.expose_http);
   CHECK(got.scale.min == want.scale.min);
   CHECK(got.scale.max == want.scale.max);
+  CHECK(got.scale.metric == want.scale.metric);
+  CHECK_FALSE(got.scale.target);
+  CHECK(got.scale.utilization == want.scale.utilization);
+  CHECK(got.scale.window == want.scale.window);
+  CHECK(got.scale.panic_window == want.scale.panic_window);
+  CHECK(got.scale.panic_threshold == want.scale.panic_threshold);
+  CHECK(got.scale.max_up_rate == want.scale.max_up_rate);
+  CHECK(got.scale.max_down_rate == want.scale.max_down_rate);
+  CHECK(got.scale.down_delay == want.scale.down_delay);
   CHECK(got.scale.idle == want.scale.idle);
-  CHECK(got.queue.max_requests == want.queue.max_requests);
-  CHECK(got.queue.max_bytes == want.queue.max_bytes);
-  CHECK(got.queue.max_wait == want.queue.max_wait);
+  CHECK(got.scale.to_zero == want.scale.to_zero);
+  CHECK(got.scale.frozen_for == want.scale.frozen_for);
+  CHECK(got.scale.spare == want.scale.spare);
+  CHECK(got.scale.schedule.empty());
+  CHECK(got.drain_max == want.drain_max);
+  CHECK(got.outlier.failures == want.outlier.failures);
+  CHECK(got.outlier.eject == want.outlier.eject);
+  CHECK(got.retry.budget == want.retry.budget);
+  REQUIRE(got.pools.size() == 1);
+  CHECK(got.pools[0].pool == 0);
+  CHECK(got.pools[0].max == 0);
+  CHECK(function.rate_limit.rps == wanted.rate_limit.rps);
+  CHECK(function.rate_limit.burst == wanted.rate_limit.burst);
+  CHECK_FALSE(function.fallback);
+  CHECK_FALSE(function.sticky);
+  CHECK(function.lanes.empty());
   CHECK(got.retry.attempts == want.retry.attempts);
+}
+
+keys both(const YAML::Node& one, const YAML::Node& other) {
+  keys out = keys_of(one);
+  out.merge(keys_of(other));
+  return out;
 }
 
 YAML::Node schema() {
   return YAML::LoadFile(repository_file("config/rouse.schema.json"));
 }
 
-/// The schema's object for a section of the loader.
+/// What a `$ref` stands for; anything else is itself.
+YAML::Node followed(const YAML::Node& root, const YAML::Node& value) {
+  if (!value.IsMap() || !value["$ref"]) return value;
+  return root["definitions"][value["$ref"].as<std::string>().substr(std::string("#/definitions/").size())];
+}
+
+/// The schema's object for a section of the loader. Those that are no key of the top level are definitions.
 YAML::Node schema_section(const YAML::Node& root, const std::string& section) {
   if (section.empty()) return root;
   std::size_t const dot = section.find('.');
   std::string const head = section.substr(0, dot);
-  YAML::Node const top = head == "function" || head == "route" ? root["definitions"][head] : root["properties"][head];
-  return dot == std::string::npos ? top : top["properties"][section.substr(dot + 1)];
+  YAML::Node const top = head == "server" || head == "defaults" ? root["properties"][head] : root["definitions"][head];
+  return dot == std::string::npos ? top : followed(root, top["properties"][section.substr(dot + 1)]);
 }
 
-/// A mapping in flow style of every default that the schema names for `object`, nested objects included.
-std::string defaults_of(const YAML::Node& object) {
+/// A mapping in flow style of every default that the schema names for `object`, nested objects included. What has
+/// defaults only once it is there is left out.
+std::string defaults_of(const YAML::Node& root, const YAML::Node& object) {
   std::string out;
   for (const auto& entry : object["properties"]) {
+    if (entry.first.as<std::string>() == "fallback") continue;
+    YAML::Node const key = followed(root, entry.second);
     std::string value;
-    if (entry.second["properties"]) value = defaults_of(entry.second);
-    if (entry.second["default"]) {
+    if (key["properties"]) value = defaults_of(root, key);
+    if (value == "{}") value.clear();
+    if (key["default"]) {
       YAML::Emitter text;
-      text << YAML::Flow << entry.second["default"];
-      value =
-          entry.second["default"].IsScalar() ? "\"" + entry.second["default"].as<std::string>() + "\"" : text.c_str();
+      text << YAML::Flow << key["default"];
+      value = key["default"].IsScalar() ? "\"" + key["default"].as<std::string>() + "\"" : text.c_str();
     }
     if (!value.empty()) out += (out.empty() ? "" : ", ") + entry.first.as<std::string>() + ": " + value;
   }
@@ -117,7 +170,7 @@ TEST_CASE("every example loads") {
     CHECK(result.value);
     ++count;
   }
-  CHECK(count >= 1);
+  CHECK(count >= 3);
 }
 
 TEST_CASE("all-keys.yaml has every key, with its default") {
@@ -128,17 +181,31 @@ TEST_CASE("all-keys.yaml has every key, with its default") {
   CHECK(keys_of(file["server"]) == accepted("server"));
   CHECK(keys_of(file["server"]["limits"]) == accepted("server.limits"));
   YAML::Node const function = file["functions"]["hello"];
-  CHECK(keys_of(function) == accepted("function"));
-  CHECK(keys_of(function["scale"]) == accepted("function.scale"));
+  YAML::Node const versions = file["functions"]["versions"];
+  CHECK(both(function, versions) == accepted("function"));
+  CHECK(both(function["scale"], versions["scale"]) == accepted("function.scale"));
+  CHECK(keys_of(function["outlier"]) == accepted("function.outlier"));
+  CHECK(keys_of(function["rate_limit"]) == accepted("function.rate_limit"));
+  CHECK(keys_of(versions["fallback"]) == accepted("function.fallback"));
+  CHECK(keys_of(versions["lanes"][0]) == accepted("lane"));
+  CHECK(keys_of(versions["pools"][0]) == accepted("pool_use"));
+  CHECK(keys_of(versions["scale"]["schedule"][0]) == accepted("scale_window"));
+  CHECK(both(file["pools"]["local"], file["pools"]["night"]) == accepted("pool"));
+  CHECK(keys_of(file["pools"]["night"]["schedule"][0]) == accepted("pool_window"));
   CHECK(keys_of(function["queue"]) == accepted("function.queue"));
   CHECK(keys_of(function["retry"]) == accepted("function.retry"));
-  CHECK(keys_of(file["functions"]["checked"]["ready"]) == accepted("function.ready"));
+  CHECK(keys_of(versions["ready"]) == accepted("function.ready"));
   CHECK(keys_of(file["routes"][0]) == accepted("route"));
   check_default_server(got.server);
   REQUIRE(got.functions.size() == 2);
-  REQUIRE(got.functions[1].name == "hello");
-  check_default_function(got.functions[1]);
-  CHECK(got.functions[1].directory == fs::path(path).parent_path().string());
+  REQUIRE(got.functions[0].name == "hello");
+  check_default_pool(got.pools.at(0));
+  REQUIRE(got.functions[1].fallback);
+  CHECK(got.functions[1].fallback->status == config::fallback{}.status);
+  CHECK(got.functions[1].fallback->content_type == config::fallback{}.content_type);
+  CHECK(got.functions[1].fallback->body == config::fallback{}.body);
+  check_default_function(got.functions[0]);
+  CHECK(got.functions[0].revisions[0].directory == fs::path(path).parent_path().string());
 }
 
 TEST_CASE("the schema and the loader know the same keys") {
@@ -156,28 +223,34 @@ TEST_CASE("the schema and the loader know the same keys") {
                                    ? property.first.as<std::string>()
                                    : std::string(section.name) + "." + property.first.as<std::string>();
       // An object with keys of its own must be a section of the loader; those of `defaults` are the function's.
-      if (property.second["properties"] && section.name != "defaults") {
+      if (followed(root, property.second)["properties"] && section.name != "revision" && section.name != "defaults") {
         auto const all = config::accepted_keys();
         CHECK(std::any_of(all.begin(), all.end(), [&](const auto& s) { return s.name == name; }));
       }
     }
   }
-  CHECK(sections.size() == 10);
+  CHECK(sections.size() == 20);
   keys without = accepted("function");
-  without.erase("command");
+  for (const char* own : {"command", "revisions", "traffic", "lanes"}) without.erase(own);
   CHECK(accepted("defaults") == without);
 }
 
 TEST_CASE("the schema's defaults are the loader's") {
   YAML::Node const root = schema();
-  std::string const server = defaults_of(schema_section(root, "server"));
-  std::string const function = defaults_of(schema_section(root, "defaults"));
+  std::string const server = defaults_of(root, schema_section(root, "server"));
+  std::string const function = defaults_of(root, schema_section(root, "defaults"));
   CHECK_THAT(server, Catch::Contains("drain_timeout: \"30s\"") && Catch::Contains("limits: {header_bytes: \"64KiB\""));
-  CHECK_THAT(function, Catch::Contains("concurrency: \"100\"") && Catch::Contains("scale: {min: \"0\""));
-  std::string const text = "server: " + server + "\ndefaults: " + function + "\nfunctions: {a: {command: [x]}}\n";
+  CHECK_THAT(function, Catch::Contains("concurrency: \"100\"") && Catch::Contains("scale: {min: \"0\"") &&
+                           Catch::Contains("eject: \"30s\""));
+  std::string const pool = defaults_of(root, schema_section(root, "pool"));
+  CHECK_THAT(pool, Catch::Contains("cost: \"1\"") || Catch::Contains("cost: \"1.0\""));
+  std::string const text = "server: " + server + "\npools: {local: " + pool + "}\ndefaults: " + function +
+                           "\nfunctions: {a: {command: [x]}}\n";
   INFO(text);
   auto const got = right(load(text));
   check_default_server(got.server);
+  check_default_pool(got.pools.at(0));
+  CHECK(got.server.data_dir == fs::current_path().string() + "/rouse-data");
   check_default_function(got.functions.at(0));
-  CHECK(got.functions.at(0).directory == fs::current_path().string());
+  CHECK(got.functions.at(0).revisions.at(0).directory == fs::current_path().string());
 }

@@ -45,11 +45,11 @@ TEST_CASE("included files add functions and routes") {
   lines names;
   for (const auto& f : got.value->functions) names.push_back(f.name);
   CHECK(names == lines{"a", "b", "m", "x", "y"});
-  CHECK(got.value->functions[0].timeout == std::chrono::milliseconds(1000));
-  CHECK(got.value->functions[1].timeout == std::chrono::milliseconds(7000));
-  CHECK(got.value->functions[1].directory == tmp.path("functions"));
-  CHECK(got.value->functions[3].directory == tmp.path("deep/er"));
-  CHECK(got.value->functions[4].directory == tmp.path("deep/er"));
+  CHECK(got.value->functions[0].revisions[0].timeout == std::chrono::milliseconds(1000));
+  CHECK(got.value->functions[1].revisions[0].timeout == std::chrono::milliseconds(7000));
+  CHECK(got.value->functions[1].revisions[0].directory == tmp.path("functions"));
+  CHECK(got.value->functions[3].revisions[0].directory == tmp.path("deep/er"));
+  CHECK(got.value->functions[4].revisions[0].directory == tmp.path("deep/er"));
   lines paths;
   for (const auto& r : got.value->routes) paths.push_back(r.path);
   CHECK(paths == lines{"/main", "/a", "/b", "/more"});
@@ -119,12 +119,13 @@ TEST_CASE("server and defaults stand in the main file only") {
   folder const tmp;
   tmp.write("rouse.yaml", "include: [a.yaml]\n");
   tmp.write("a.yaml", "server: {}\ndefaults: {}\nfuncs: {}\n");
-  CHECK(short_problems(tmp, load_in(tmp)) ==
-        lines{"a.yaml:1:1: `server` can stand only in the main file, `rouse.yaml`: an included file has `functions`, "
-              "`routes` and `include`",
-              "a.yaml:2:1: `defaults` can stand only in the main file, `rouse.yaml`: an included file has `functions`, "
-              "`routes` and `include`",
-              "a.yaml:3:1: unknown key `funcs`: possible here are include, defaults, server, functions, routes"});
+  CHECK(
+      short_problems(tmp, load_in(tmp)) ==
+      lines{"a.yaml:1:1: `server` can stand only in the main file, `rouse.yaml`: an included file has `functions`, "
+            "`routes` and `include`",
+            "a.yaml:2:1: `defaults` can stand only in the main file, `rouse.yaml`: an included file has `functions`, "
+            "`routes` and `include`",
+            "a.yaml:3:1: unknown key `funcs`: possible here are include, defaults, server, pools, functions, routes"});
 }
 
 TEST_CASE("each file has its own syntax error, and missing functions are not blamed on routes then") {

@@ -25,13 +25,22 @@ TEST_CASE("the smallest config is a function with a command") {
   REQUIRE(got.functions.size() == 1);
   auto const& f = got.functions[0];
   CHECK(f.name == "hello");
-  CHECK(f.command == std::vector<std::string>{"python3", "app.py"});
-  CHECK(f.directory == fs::current_path().string());
-  CHECK(f.concurrency == 100);
-  CHECK(f.timeout == milliseconds(60'000));
-  CHECK(f.scale.max == 20);
-  CHECK_FALSE(f.ready_path);
   CHECK(f.expose_http);
+  REQUIRE(f.revisions.size() == 1);
+  CHECK(f.weights == std::vector<std::uint32_t>{1});
+  auto const& r = f.revisions[0];
+  CHECK(r.command == std::vector<std::string>{"python3", "app.py"});
+  CHECK(r.directory == fs::current_path().string());
+  CHECK(r.concurrency == 100);
+  CHECK(r.timeout == milliseconds(60'000));
+  CHECK(r.scale.max == 20);
+  CHECK_FALSE(r.ready_path);
+  REQUIRE(r.pools.size() == 1);
+  CHECK(r.pools[0].pool == 0);
+  CHECK(r.pools[0].max == 0);
+  REQUIRE(got.pools.size() == 1);
+  CHECK(got.pools[0].name == "local");
+  CHECK_FALSE(got.pools[0].max_instances);
   CHECK(got.server.listen == std::vector<config::listen_address>{{"0.0.0.0", 8080}});
 }
 
@@ -74,7 +83,7 @@ server:
 }
 
 TEST_CASE("every key of a function") {
-  auto const f = right(R"(
+  auto const function = right(R"(
 functions:
   a:
     command: [sh, -c, 'echo "$${HOME}" ${X:-d} 5', 5, true]
@@ -92,7 +101,8 @@ functions:
     queue: {max_requests: 5, max_bytes: 1KiB, max_wait: 6s}
     retry: {attempts: 1}
 )")
-                     .functions.at(0);
+                            .functions.at(0);
+  auto const& f = function.revisions.at(0);
   CHECK(f.command == std::vector<std::string>{"sh", "-c", "echo \"${HOME}\" d 5", "5", "true"});
   CHECK(f.env ==
         std::map<std::string, std::string>{
@@ -105,13 +115,13 @@ functions:
   CHECK(f.ready_path == "/ready?deep=1");
   CHECK(f.start_timeout == milliseconds(3000));
   CHECK(f.stop_grace == milliseconds(0));
-  CHECK_FALSE(f.expose_http);
+  CHECK_FALSE(function.expose_http);
   CHECK(f.scale.min == 1);
   CHECK(f.scale.max == 2);
   CHECK(f.scale.idle == milliseconds(0));
-  CHECK(f.queue.max_requests == 5);
-  CHECK(f.queue.max_bytes == 1024);
-  CHECK(f.queue.max_wait == milliseconds(6000));
+  CHECK(function.queue.max_requests == 5);
+  CHECK(function.queue.max_bytes == 1024);
+  CHECK(function.queue.max_wait == milliseconds(6000));
   CHECK(f.retry.attempts == 1);
 }
 
@@ -158,43 +168,50 @@ defaults:
   expose: []
   directory: /
 )");
-  auto const& own = got.functions.at(0);
+  auto const& own_function = got.functions.at(0);
+  auto const& own = own_function.revisions.at(0);
   CHECK(own.timeout == milliseconds(5000));
   CHECK(own.env == std::map<std::string, std::string>{{"A", "all"}, {"B", "own"}, {"C", "own"}});
   CHECK(own.scale.min == 2);
   CHECK(own.scale.max == 7);
   CHECK(own.scale.idle == milliseconds(3000));
-  CHECK(own.queue.max_requests == 11);
-  CHECK(own.queue.max_wait == milliseconds(9000));
+  CHECK(own_function.queue.max_requests == 11);
+  CHECK(own_function.queue.max_wait == milliseconds(9000));
   CHECK(own.retry.attempts == 4);
   CHECK(own.ready_path == "/up");
-  CHECK(own.expose_http);
+  CHECK(own_function.expose_http);
   CHECK(own.directory == "/usr");
-  auto const& plain = got.functions.at(1);
+  auto const& plain = got.functions.at(1).revisions.at(0);
   CHECK(plain.timeout == milliseconds(30'000));
   CHECK(plain.env == std::map<std::string, std::string>{{"A", "all"}, {"B", "all"}});
   CHECK(plain.scale.max == 20);
-  CHECK_FALSE(plain.expose_http);
+  CHECK_FALSE(got.functions.at(1).expose_http);
   CHECK(plain.directory == "/");
 }
 
 TEST_CASE("what a variable holds is not YAML and not a reference") {
   auto const got =
       right("functions:\n  a:\n    command: [\"${X}\"]\n    env: {Y: \"${X}\"}\n", {{"X", "{a: [b}: ${Y}\n- \"c"}});
-  CHECK(got.functions.at(0).command == std::vector<std::string>{"{a: [b}: ${Y}\n- \"c"});
-  CHECK(got.functions.at(0).env.at("Y") == "{a: [b}: ${Y}\n- \"c");
+  CHECK(got.functions.at(0).revisions.at(0).command == std::vector<std::string>{"{a: [b}: ${Y}\n- \"c"});
+  CHECK(got.functions.at(0).revisions.at(0).env.at("Y") == "{a: [b}: ${Y}\n- \"c");
   // Keys are taken as they are written.
-  CHECK(
-      right("functions: {a: {command: [x], env: {\"${X}\": 1}}}\n", {{"X", "Z"}}).functions.at(0).env.contains("${X}"));
+  CHECK(right("functions: {a: {command: [x], env: {\"${X}\": 1}}}\n", {{"X", "Z"}})
+            .functions.at(0)
+            .revisions.at(0)
+            .env.contains("${X}"));
 }
 
 TEST_CASE("a revision's name depends on how the function is run, and on nothing else") {
   auto const revision = [](const std::string& keys) {
-    return right("functions: {a: {directory: /, " + keys + "}}\n").functions.at(0).revision;
+    return right("functions: {a: {directory: /, " + keys + "}}\n").functions.at(0).revisions.at(0).name;
   };
   std::string const base = revision("command: [x, y], env: {A: 1, B: 2}");
   // The hash is part of what people see and store: it must not change from one version of rouse to the next.
   CHECK(base == "a-781dc712");
+  CHECK(right("functions: {a: {directory: /, command: [x, y], env: {A: 1, B: 2}}}\n")
+            .functions.at(0)
+            .revisions.at(0)
+            .hash == 0x781dc712);
   CHECK(base == revision("timeout: 3s, scale: {max: 3}, env: {B: 2, A: 1}, command: [x, y]"));
   for (const char* other : {"command: [x], env: {A: 1, B: 2}", "command: [xy], env: {A: 1, B: 2}",
                             "command: [x, y, \"\"], env: {A: 1, B: 2}", "command: [x, \"\", y], env: {A: 1, B: 2}",
@@ -203,8 +220,10 @@ TEST_CASE("a revision's name depends on how the function is run, and on nothing 
     INFO(other);
     CHECK(revision(other) != base);
   }
-  CHECK(right("functions: {a: {command: [x, y], env: {A: 1, B: 2}, directory: /usr}}\n").functions.at(0).revision !=
-        base);
+  CHECK(right("functions: {a: {command: [x, y], env: {A: 1, B: 2}, directory: /usr}}\n")
+            .functions.at(0)
+            .revisions.at(0)
+            .name != base);
 }
 
 TEST_CASE("relative directories start at the file's folder") {
@@ -217,11 +236,12 @@ TEST_CASE("relative directories start at the file's folder") {
   auto const got = config::load(file, env_of({}));
   INFO(joined(problems(got)));
   REQUIRE(got.value);
-  CHECK(got.value->functions.at(0).directory == tmp.path("conf/app"));
-  CHECK(got.value->functions.at(1).directory == tmp.path("conf/app"));
-  CHECK(got.value->functions.at(2).directory == tmp.path("conf"));
-  CHECK(got.value->functions.at(3).directory == tmp.path("conf"));
-  CHECK(got.value->functions.at(2).revision.substr(2) == got.value->functions.at(3).revision.substr(2));
+  CHECK(got.value->functions.at(0).revisions.at(0).directory == tmp.path("conf/app"));
+  CHECK(got.value->functions.at(1).revisions.at(0).directory == tmp.path("conf/app"));
+  CHECK(got.value->functions.at(2).revisions.at(0).directory == tmp.path("conf"));
+  CHECK(got.value->functions.at(3).revisions.at(0).directory == tmp.path("conf"));
+  CHECK(got.value->functions.at(2).revisions.at(0).name.substr(2) ==
+        got.value->functions.at(3).revisions.at(0).name.substr(2));
 }
 
 TEST_CASE("the process's environment") {

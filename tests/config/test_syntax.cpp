@@ -82,9 +82,10 @@ TEST_CASE("what yaml-cpp accepts silently is a problem") {
   });
   CHECK(load("---\n" + good + "...\n").value);
   CHECK(load("# only\n--- # a comment\n" + good).value);
-  CHECK(
-      load("functions: {a: {command: ['it''s', \"a \\\"b\\\" \\\\\", \"\", '']}}").value->functions[0].command.size() ==
-      4);
+  CHECK(load("functions: {a: {command: ['it''s', \"a \\\"b\\\" \\\\\", \"\", '']}}")
+            .value->functions[0]
+            .revisions[0]
+            .command.size() == 4);
 }
 
 TEST_CASE("keys that are not text, tags and merge keys") {
@@ -105,8 +106,8 @@ TEST_CASE("anchors and aliases") {
   auto const both =
       load("functions:\n  a: &a {command: [x], scale: &s {max: 3}}\n  b: {command: [y], scale: *s}\n  c: *a\n");
   REQUIRE(both.value);
-  CHECK(both.value->functions.at(1).scale.max == 3);
-  CHECK(both.value->functions.at(2).command == std::vector<std::string>{"x"});
+  CHECK(both.value->functions.at(1).revisions[0].scale.max == 3);
+  CHECK(both.value->functions.at(2).revisions[0].command == std::vector<std::string>{"x"});
   check_all({
       {"server: &a [*a]\n", {"1:13: refers to a value that holds the alias itself"}},
       {"server: *nowhere\n", {"1:9: there is no anchor of this name"}},
@@ -153,9 +154,10 @@ TEST_CASE("encodings") {
       {"server: {}\n# gr\xfc\xdf\n", {"2:5: the byte `\\xfc` is not UTF-8"}},
       {"server: {admin_token: \"a\\0b\"}\n", {"1:23: holds a NUL character"}},
   });
-  CHECK(load("functions:\r\n  a:\r\n    command: [x]\r\n").value->functions.at(0).command.at(0) == "x");
-  CHECK(load("functions: {a: {command: [\"gr\xc3\xbc\xc3\x9f\"]}}\n").value->functions.at(0).command.at(0) ==
-        "gr\xc3\xbc\xc3\x9f");
+  CHECK(load("functions:\r\n  a:\r\n    command: [x]\r\n").value->functions.at(0).revisions[0].command.at(0) == "x");
+  CHECK(
+      load("functions: {a: {command: [\"gr\xc3\xbc\xc3\x9f\"]}}\n").value->functions.at(0).revisions[0].command.at(0) ==
+      "gr\xc3\xbc\xc3\x9f");
 }
 
 TEST_CASE("empty values and empty files") {

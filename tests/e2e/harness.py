@@ -652,6 +652,26 @@ class Daemon:
     def admin(self, method, target, headers=(), body=None, timeout=30.0):
         return http_request(self.admin_port, method, target, headers, body, f"127.0.0.1:{self.admin_port}", timeout)
 
+    def command(self, *args, timeout=60.0):
+        """Runs a client command of rouse against this daemon; returns the CompletedProcess."""
+        return run_rouse(*args, "--admin", f"http://127.0.0.1:{self.admin_port}", timeout=timeout)
+
+    def must(self, *args, timeout=60.0):
+        """The same; a failure is an error. Returns what it printed."""
+        done = self.command(*args, timeout=timeout)
+        if done.returncode != 0:
+            raise AssertionError(f"rouse {' '.join(map(str, args))}: status {done.returncode}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def reload(self, config):
+        """Writes the config and has it loaded with `rouse reload`; returns what that printed."""
+        self.write_config(config)
+        return self.must("reload")
+
+    def pools(self):
+        """{name: status} of GET /api/v1/pools."""
+        return {entry["name"]: entry for entry in self.admin("GET", "/api/v1/pools").json()["pools"]}
+
     def functions(self):
         """{name: status} of GET /api/v1/functions."""
         answer = self.admin("GET", "/api/v1/functions")

@@ -1,12 +1,16 @@
 """Many callers in one thread: keep-alive connections over epoll, each sending its next request when it has the answer.
-And what waits for the count of what they did."""
+Either so many requests each (closed_loop), or in the background until told otherwise (Load). And what waits for the count
+of what they did."""
 
+import heapq
 import re
 import selectors
 import socket
+import threading
 import time
+from collections import Counter
 
-from harness import wait_for
+from harness import TIME_SCALE, wait_for
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
@@ -84,6 +88,118 @@ def closed_loop(port, target, callers, requests, timeout):
         for one in everyone:
             one.socket.close()
     return samples
+
+
+class Load:
+    """Callers that go on in a thread of their own: as many as set() said last, each on a connection of its own, with a pause
+    of `think` seconds between an answer and the next request. They POST, which nobody may try again, unless told otherwise.
+    A context manager; at its end each caller gets the answer it waits for. What was not a 200 is in `failures`."""
+
+    def __init__(self, port, target, callers=0, think=0.002, method="POST", headers=(), keep=False):
+        self.port, self.think, self.keep = port, think * TIME_SCALE, keep
+        fields = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        length = "Content-Length: 4\r\n" if method == "POST" else ""
+        body = "work" if method == "POST" else ""
+        self.request = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\n{fields}{length}\r\n{body}".encode()
+        self.wanted = callers
+        self.answered = 0
+        self.statuses, self.failures, self.samples = Counter(), [], []
+        self.longest = 0.0
+        self.tag = None  #: a function of a body; what it gives is counted in `tags`
+        self.tags = Counter()
+        self._busy, self._idle, self._stop = {}, [], False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self._stop = True
+        self._thread.join(120 * TIME_SCALE)
+        if self._thread.is_alive() and kind is None:
+            raise AssertionError(f"{len(self._busy)} callers still wait for an answer")
+
+    def set(self, callers):
+        """So many callers from now on; those who leave get their answer first."""
+        self.wanted = callers
+
+    def wait_answers(self, more, timeout=30.0):
+        """Until so many more requests were answered."""
+        goal = self.answered + more
+        wait_for(lambda: self.answered >= goal or self.failures, timeout, f"{more} more answers", 0.002)
+
+    def wait_settled(self, timeout=30.0):
+        """Until as many callers are there as set() said, and no more."""
+        wait_for(lambda: len(self._busy) + len(self._idle) == self.wanted, timeout, f"{self.wanted} callers", 0.002)
+
+    def _run(self):
+        with selectors.DefaultSelector() as self._selector:
+            while not (self._stop and not self._busy):
+                now = time.monotonic()
+                self._adjust(now)
+                while self._idle and self._idle[0][0] <= now and not self._stop:
+                    self._send(heapq.heappop(self._idle)[2])
+                pause = min(0.02, max(0, self._idle[0][0] - now)) if self._idle and not self._stop else 0.02
+                for key, _ in self._selector.select(pause):
+                    self._receive(key.data)
+            for _, _, one in self._idle:
+                one.socket.close()
+
+    def _adjust(self, now):
+        wanted = 0 if self._stop else self.wanted
+        have = len(self._busy) + len(self._idle)
+        for _ in range(min(wanted - have, 64)):  # the connections come in portions, answers are read in between
+            try:
+                one = _Caller(self.port, 0)
+            except OSError as error:
+                self.failures.append(f"cannot connect: {error}")
+                return
+            self._selector.register(one.socket, selectors.EVENT_READ, one)
+            self._send(one)
+        while have > wanted and self._idle:
+            self._drop(heapq.heappop(self._idle)[2])
+            have -= 1
+
+    def _drop(self, one):
+        self._selector.unregister(one.socket)
+        one.socket.close()
+
+    def _send(self, one):
+        self._busy[one] = True
+        try:
+            one.send(self.request)
+        except OSError as error:
+            self._broken(one, error)
+
+    def _broken(self, one, error):
+        self.failures.append(f"broken after {time.monotonic() - one.sent:.3f} s: {error!r}")
+        self._busy.pop(one, None)
+        self._drop(one)
+
+    def _receive(self, one):
+        try:
+            sample = one.receive()
+        except (OSError, AssertionError) as error:
+            if one in self._busy:
+                return self._broken(one, error)
+            self._idle = [entry for entry in self._idle if entry[2] is not one]
+            heapq.heapify(self._idle)
+            self.failures.append(f"closed between two requests: {error!r}")
+            return self._drop(one)
+        if not sample:
+            return
+        del self._busy[one]
+        self.statuses[sample.status] += 1
+        self.longest = max(self.longest, sample.took)
+        if sample.status != 200:
+            self.failures.append(f"{sample.status} after {sample.took:.3f} s: {sample.body[:300]!r}")
+        elif self.tag:
+            self.tags[self.tag(sample.body)] += 1
+        if self.keep:
+            self.samples.append(sample)
+        heapq.heappush(self._idle, (sample.answered + self.think, id(one), one))
+        self.answered += 1
 
 
 def wait_metric(rouse, value, name, **labels):

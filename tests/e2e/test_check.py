@@ -59,7 +59,7 @@ class Check(unittest.TestCase):
         self.assertRegex(output, rf"(?m)^{re.escape(str(self.file))}:\d+:\d+: ")
 
     def test_what_does_not_work_yet_is_rejected(self):
-        for key in ("image: x", "traffic: {v1: 100}", "rate_limit: {rps: 1}", "async: {max_requests: 1}"):
+        for key in ("image: x", "port: 80", "deployment: x", "async: {max_requests: 1}"):
             with self.subTest(key):
                 code, output = self.check(f"functions:\n  a:\n    command: [a]\n    {key}\n")
                 self.assertEqual(code, 2, output)

@@ -82,6 +82,8 @@ class Overload(unittest.TestCase):
                 with rouse.connect() as caller:
                     until = time.monotonic() + 3
                     while time.monotonic() < until:
+                        if time.monotonic() % 0.5 > 0.35:  # all rest at once, longer than `idle`
+                            time.sleep(0.5 - time.monotonic() % 0.5)
                         answer = caller.request("POST" if rng.random() < 0.5 else "GET", "/function/work")
                         self.assertEqual((answer.status, answer.body), (200, b"xxx"))
                         sent += 1
@@ -97,7 +99,8 @@ class Overload(unittest.TestCase):
             wait_for(lambda: not [p for p in rouse.descendants() if "fast_function" in "".join(command_line(p)[:1])])
 
     def test_only_idle_instances_are_stopped(self):
-        function = python_function("gated.py", concurrency=1, scale={"max": 2, "idle": "200ms"})
+        scale = {"max": 2, "utilization": 1, "window": "1s"}
+        function = python_function("gated.py", concurrency=1, scale=scale)
         with Daemon({"functions": {"work": function}}) as rouse, rouse.connect() as long, rouse.connect() as short:
             long.send_request("GET", f"/function/work?until={rouse.path}/long")
             wait_for(lambda: rouse.function("work")["in_flight"] == 1)

@@ -13,6 +13,9 @@ slow            accept, and never answer
 stubborn        ignore SIGTERM and serve
 family          start a child, a child in a session of its own, and a daemon (double fork); print their pids; serve
 family-die      the same, but exit with status 7 in place of serving
+ticks           serve, and write "tick MINE" every few milliseconds from a thread, a child, a child in a session of its
+                own and a daemon; SIGTERM ends it with "bye" and status 0
+forks           serve, and fork without pause: lines of short-lived processes, each in a session of its own
 flood MIB       write MIB mebibytes of lines, then serve
 """
 import json
@@ -20,6 +23,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 
 PORT = int(os.environ["PORT"])
@@ -49,6 +53,19 @@ def serve(host="127.0.0.1", refuse=0):
 
 def say(**values):
     print(json.dumps(values), flush=True)
+
+
+def refuse_to_end():
+    """Answers each SIGTERM with a line. Not by a handler: Python runs those between two instructions of the main thread, and
+    one that is just about to block in accept() or recv() would sit on it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def answer():
+        while True:
+            signal.sigwait({signal.SIGTERM})
+            print("not now", flush=True)
+
+    threading.Thread(target=answer, daemon=True).start()
 
 
 def wait_for_ever():
@@ -81,6 +98,49 @@ def family():
     os.waitpid(middle, 0)
     pids.append(int(os.read(reader, 32)))
     say(pids=pids)
+
+
+def tick(name):
+    while True:
+        os.write(1, b"tick %s\n" % name)
+        time.sleep(0.004)
+
+
+def ticks():
+    def end():
+        # Waited for, not handled: Python may miss a signal on its way into a system call, until the next one.
+        signal.sigwait([signal.SIGTERM])
+        os.write(1, b"bye\n")
+        os._exit(0)
+
+    for escapes, name in ((0, b"child"), (1, b"session"), (2, b"daemon")):
+        child = os.fork()
+        if child == 0:
+            if escapes > 0:
+                os.setsid()
+            if escapes > 1 and os.fork() > 0:
+                os._exit(0)
+            tick(name)
+        if escapes > 1:
+            os.waitpid(child, 0)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    threading.Thread(target=end, daemon=True).start()
+    threading.Thread(target=tick, args=(b"thread",), daemon=True).start()
+
+
+def forks():
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    if os.fork() > 0:
+        return
+    while True:
+        if os.fork() == 0:
+            for _ in range(3):
+                time.sleep(0.005)
+                if os.fork() > 0:
+                    os._exit(0)
+                os.setsid()
+            os._exit(0)
+        time.sleep(0.002)
 
 
 def main(mode, *args):
@@ -120,7 +180,7 @@ def main(mode, *args):
         server = listen()
         wait_for_ever()
     elif mode == "stubborn":
-        signal.signal(signal.SIGTERM, lambda *_: print("not now", flush=True))
+        refuse_to_end()
         serve()
     elif mode == "family":
         family()
@@ -128,6 +188,12 @@ def main(mode, *args):
     elif mode == "family-die":
         family()
         os._exit(7)
+    elif mode == "ticks":
+        ticks()
+        serve()
+    elif mode == "forks":
+        forks()
+        serve()
     elif mode == "flood":
         line = b"y" * 99 + b"\n"
         begun = time.monotonic()

@@ -62,7 +62,8 @@ struct request {
 
 config::function function(std::string name) {
   config::function made;
-  made.revision = name + "-0a1b2c";
+  made.revisions.emplace_back().name = name + "-0a1b2c";
+  made.weights = {1};
   made.name = std::move(name);
   return made;
 }
@@ -367,6 +368,35 @@ TEST_CASE("built-in URLs come before all routes") {
   CHECK(w.get("//function/echo") == "a //function/echo");
   world off({route("", "/*", "a")}, false);
   CHECK(off.get("/function/echo/x") == "a /function/echo/x");
+}
+
+TEST_CASE("a revision can be named in the URL, also one without traffic") {
+  config::snapshot config;
+  config.functions = {function("a"), function("echo")};
+  auto& echo = config.functions[1];
+  echo.revisions.front().name = "v1";
+  echo.revisions.emplace_back().name = "v2";
+  echo.revisions.emplace_back().name = "v2-long";
+  echo.weights = {1, 0, 0};
+  config.routes = {route("", "/v2/*", "echo")};
+  const router::route_table table(config);
+  std::string scratch;
+  const auto ask = [&](std::string target) {
+    return table.match(request{.target = std::move(target)}.view(), scratch).revision;
+  };
+  CHECK(ask("/function/echo@v1/x") == 0);
+  CHECK(ask("/function/echo@v2/x") == 1);
+  CHECK(ask("/function/echo@v2?x=@v1") == 1);
+  CHECK(ask("/function/echo@v2-long") == 2);
+  CHECK(ask("/function/echo%40v2/%2e/") == 1);
+  CHECK(ask("/function/echo/@v2") == router::route_match::not_named);
+  CHECK(ask("/function/echo") == router::route_match::not_named);
+  CHECK(ask("/v2/echo") == router::route_match::not_named);
+  const auto unknown = table.match(request{.target = "/function/echo@v3"}.view(), scratch);
+  CHECK(unknown.error == route_error::no_revision);
+  CHECK(unknown.function == 1);
+  CHECK(unknown.revision == router::route_match::not_named);
+  CHECK(table.match(request{.target = "/function/a@v1"}.view(), scratch).error == route_error::no_revision);
 }
 
 TEST_CASE("built-in URLs are found under every spelling, and pass the rest on as sent") {

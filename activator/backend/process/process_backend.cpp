@@ -156,4 +156,14 @@ void process_backend::stop(std::uint64_t id, std::chrono::milliseconds grace) {
   if (found != impl_->instances_.end()) found->second->stop(grace);
 }
 
+void process_backend::freeze(std::uint64_t id) {
+  const auto found = impl_->instances_.find(id);
+  if (found != impl_->instances_.end()) found->second->freeze();
+}
+
+void process_backend::thaw(std::uint64_t id) {
+  const auto found = impl_->instances_.find(id);
+  if (found != impl_->instances_.end()) found->second->thaw();
+}
+
 }  // namespace rouse::process

@@ -21,9 +21,9 @@ struct process_options {
   environment inherit = inherited(::environ);   ///< what every instance inherits
 };
 
-/// Reasons in its exit reports: exited, signalled, timeout, spawn (the command could not be run), port (every port
-/// tried was taken by somebody else), keeper (the keeper process is gone: nothing can be started until rouse is
-/// restarted).
+/// Reasons in its exit reports: exited, signalled, timeout, spawn (the command could not be run), no-capacity (no
+/// process or memory to be had of the machine, or no port is free), port (every port tried was taken by somebody else),
+/// keeper (the keeper process is gone: nothing can be started until rouse is restarted).
 ///
 /// The main process is the instance: when it ends, whatever it left running is killed, so a server must not daemonise.
 class process_backend final : public activator::backend {
@@ -38,6 +38,9 @@ class process_backend final : public activator::backend {
 
   void start(const activator::start_spec& spec) override;
   void stop(std::uint64_t id, std::chrono::milliseconds grace) override;
+  [[nodiscard]] bool can_freeze() const noexcept override { return true; }
+  void freeze(std::uint64_t id) override;
+  void thaw(std::uint64_t id) override;
 
  private:
   struct impl;

@@ -73,8 +73,9 @@ std::string process_instance::launch_process() {
   }
   const auto port = host_.ports().take();
   if (!port) {
-    failure_word_ = "port";
-    return "cannot be started: no free port was found for it among several hundred";
+    failure_word_ = "no-capacity";
+    return "cannot be started: no free port was found for it among several hundred; the ports beside "
+           "net.ipv4.ip_local_port_range are in use";
   }
   if (port_ != 0) host_.ports().give_back(port_);
   port_ = *port;
@@ -143,6 +144,8 @@ void process_instance::hear(const reaper_message& message) {
       return;
     case reaper_message::what::failed:
       failure_ = describe_failure(message.step, message.error, launch_);
+      if (message.step == start_step::fork && (message.error == EAGAIN || message.error == ENOMEM))
+        failure_word_ = "no-capacity";
       return on_gone();
     case reaper_message::what::ended:
       status_ = message.status;
@@ -168,6 +171,7 @@ void process_instance::stop(std::chrono::milliseconds grace) {
     return;
   }
   if (first) tell(command::terminate);
+  frozen_ = false;
   deadline_.expires_at(at);
   deadline_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
     const auto self = weak.lock();
@@ -175,6 +179,15 @@ void process_instance::stop(std::chrono::milliseconds grace) {
     self->killed_ = true;
     self->tell(command::kill);
   });
+}
+
+void process_instance::freeze() {
+  if (!ready_ || asked_ || gone_ || killed_ || std::exchange(frozen_, true)) return;
+  tell(command::freeze);
+}
+
+void process_instance::thaw() {
+  if (std::exchange(frozen_, false)) tell(command::thaw);
 }
 
 /// Kills the process for a reason of the backend's own.

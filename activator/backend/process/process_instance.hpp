@@ -53,6 +53,8 @@ class process_instance : public std::enable_shared_from_this<process_instance> {
   /// Once, and not from inside backend::start(): what goes wrong here is reported before it returns.
   void begin();
   void stop(std::chrono::milliseconds grace);
+  void freeze();
+  void thaw();
   /// The keeper says that this instance's reaper died and all that it ran has been killed.
   void on_reaper_lost(std::uint32_t attempt);
   /// The keeper is gone: the instance is ended, and says why.
@@ -110,6 +112,7 @@ class process_instance : public std::enable_shared_from_this<process_instance> {
 
   bool ready_ = false;
   bool asked_ = false;
+  bool frozen_ = false;
   bool killed_ = false;  ///< SIGKILL was ordered
   bool gone_ = false;    ///< nothing of the current process runs any more
   verdict verdict_ = verdict::none;

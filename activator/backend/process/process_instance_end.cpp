@@ -85,6 +85,7 @@ std::string process_instance::exit_detail() const {
   }
   // A reaper that was killed can tell no status.
   std::string text = status_ ? describe_status(*status_) : "was killed together with the process that watches over it";
+  if (frozen_) text += " while it was frozen";
   if (asked_) return text + (killed_ ? " (by force, its grace being over)" : " after SIGTERM");
   if (!ready_) text += " before it listened on port " + std::to_string(port_);
   return text;

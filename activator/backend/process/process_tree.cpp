@@ -57,14 +57,20 @@ void add_numbers(std::string_view text, std::vector<pid_t>& to) {
   }
 }
 
-/// The parent of `pid`, from the fourth field of /proc/PID/stat; the second, a name in parentheses, may contain
-/// anything.
-pid_t parent_of(pid_t pid, std::string& scratch) {
-  if (!read_file("/proc/" + std::to_string(pid) + "/stat", scratch)) return 0;
+/// A stat file of /proc from its third field on, state and parent; the second, a name in parentheses, may contain
+/// anything. Empty when there is none.
+std::string_view read_stat(const std::string& path, std::string& scratch) {
+  if (!read_file(path, scratch)) return {};
   const auto close = scratch.rfind(')');
-  if (close == std::string::npos || close + 4 >= scratch.size()) return 0;
+  if (close == std::string::npos || close + 4 >= scratch.size()) return {};
+  return std::string_view(scratch).substr(close + 2);
+}
+
+pid_t parent_of(pid_t pid, std::string& scratch) {
+  const std::string_view fields = read_stat("/proc/" + std::to_string(pid) + "/stat", scratch);
+  if (fields.empty()) return 0;
   pid_t parent = 0;
-  std::from_chars(scratch.data() + close + 4, scratch.data() + scratch.size(), parent);
+  std::from_chars(fields.data() + 2, fields.data() + fields.size(), parent);
   return parent;
 }
 
@@ -80,6 +86,30 @@ std::vector<pid_t> children_by_parent(pid_t pid) {
     if (candidate > 0 && parent_of(candidate, scratch) == pid) found.push_back(candidate);
   }
   return found;
+}
+
+pid_t parent_of(pid_t pid) {
+  std::string scratch;
+  return parent_of(pid, scratch);
+}
+
+bool is_stopped(pid_t pid) {
+  const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
+  const directory dir(::opendir(tasks.c_str()));
+  if (!dir) return true;
+  std::string text;
+  while (const dirent* entry = ::readdir(dir.get())) {
+    if (number(entry->d_name) == 0) continue;
+    const std::string_view fields = read_stat(tasks + "/" + entry->d_name + "/stat", text);
+    if (!fields.empty() && std::string_view("TtZXx").find(fields.front()) == std::string_view::npos) return false;
+  }
+  return true;
+}
+
+bool is_asleep(pid_t pid) {
+  std::string text;
+  const std::string_view fields = read_stat("/proc/" + std::to_string(pid) + "/stat", text);
+  return fields.empty() || std::string_view("SDIZXx").find(fields.front()) != std::string_view::npos;
 }
 
 std::vector<pid_t> children_of(pid_t pid) {

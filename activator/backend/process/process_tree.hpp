@@ -17,6 +17,16 @@ namespace rouse::process {
 /// The same by reading the parent of every process of the machine, which costs some 10 us for each of them.
 [[nodiscard]] std::vector<pid_t> children_by_parent(pid_t pid);
 
+/// The parent of `pid`; 0 when it is gone.
+[[nodiscard]] pid_t parent_of(pid_t pid);
+
+/// Whether no thread of `pid` can run until it is continued: stopped by a signal or a tracer, or dead already. True for
+/// a pid that is gone.
+[[nodiscard]] bool is_stopped(pid_t pid);
+
+/// Whether the main thread of `pid` waits for something (also one that has ended), and so has done with what woke it.
+[[nodiscard]] bool is_asleep(pid_t pid);
+
 /// Calls `visit` with every descendant of `root` (not with `root`), parents first, until it returns false. Looks at no
 /// more than `most` processes.
 void visit_descendants(pid_t root, const std::function<bool(pid_t)>& visit, std::size_t most = 4096);

@@ -36,8 +36,10 @@ struct lost_message {
 
 /// Daemon -> reaper.
 enum class command : std::uint8_t {
-  terminate = 1,  ///< SIGTERM (and SIGCONT) to the process group
+  terminate = 1,  ///< SIGTERM (and SIGCONT) to the process group; thaws
   kill = 2,       ///< SIGKILL to the group and every descendant
+  freeze = 3,     ///< SIGSTOP to every descendant; ignored after `terminate`
+  thaw = 4,       ///< SIGCONT to those
 };
 
 /// Which step of a start went wrong.

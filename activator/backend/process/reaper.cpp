@@ -9,12 +9,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <string>
 #include <string_view>
 
+#include "activator/backend/process/freezer.hpp"
 #include "activator/backend/process/process_tree.hpp"
 #include "activator/backend/process/protocol.hpp"
 
@@ -119,7 +122,10 @@ class reaper {
 
   /// Returns when nothing of the instance is left, with the wait status of its main process.
   int run() {
-    while (obey() && !main_ended()) wait();
+    while (obey() && !main_ended()) {
+      keep_frozen();
+      wait();
+    }
     signal_group(SIGKILL);
     int status = 0;
     end_children([&](pid_t pid, int with) {
@@ -146,11 +152,57 @@ class reaper {
       if (got.size < 0) return errno == EAGAIN;
       if (got.size == 0) return false;
       if (got.size != 1) continue;
-      if (got.bytes[0] == std::byte{static_cast<std::uint8_t>(command::kill)}) return false;
-      if (got.bytes[0] != std::byte{static_cast<std::uint8_t>(command::terminate)}) continue;
-      signal_group(SIGTERM);
-      signal_group(SIGCONT);  // a stopped process acts on SIGTERM only once it runs
+      switch (static_cast<command>(got.bytes[0])) {
+        case command::kill:
+          return false;
+        case command::terminate:
+          terminate();
+          break;
+        case command::freeze:
+          frozen_ = !ending_;
+          pause_ = shortest_pause;
+          break;
+        case command::thaw:
+          thaw();
+          break;
+      }
     }
+  }
+
+  /// A stopped process acts on SIGTERM only once it runs. One that we froze is let run before it is told: the kernel
+  /// gives a signal to the main thread, where Python's handlers wait, unless that thread has not yet got over being
+  /// stopped; then any other gets it, and nobody acts on it.
+  void terminate() {
+    ending_ = true;
+    if (frozen_) {
+      thaw();
+      await_sleep();
+    }
+    signal_group(SIGTERM);
+    signal_group(SIGCONT);
+  }
+
+  /// Until the main process waits for something, as one without work does; at most a second, and no longer than nobody
+  /// says anything.
+  void await_sleep() const {
+    pollfd p{socket_, POLLIN, 0};
+    const timespec pause{0, shortest_pause.count()};
+    for (auto left = longest_await / shortest_pause; left > 0 && !is_asleep(main_); --left) {
+      if (::ppoll(&p, 1, &pause, nullptr) > 0) return;
+    }
+  }
+
+  void thaw() {
+    frozen_ = false;
+    freezer_.thaw();
+  }
+
+  /// Done at every turn while frozen, for what a death among the frozen sets free (the kernel continues the group of an
+  /// orphan), and of its own accord until all are stopped.
+  void keep_frozen() {
+    if (!frozen_) return;
+    const bool settled = freezer_.freeze();
+    pause_ = settled ? no_pause : std::clamp(2 * pause_, shortest_pause, longest_pause);
   }
 
   /// The main process, dead or alive, is not reaped before the end, so its pid and its group's number are its own. The
@@ -163,11 +215,19 @@ class reaper {
     sigset_t all_open;
     sigemptyset(&all_open);
     pollfd p{socket_, POLLIN, 0};
-    ::ppoll(&p, 1, nullptr, &all_open);
+    const timespec pause{0, pause_.count()};
+    ::ppoll(&p, 1, frozen_ && pause_ != no_pause ? &pause : nullptr, &all_open);
   }
+
+  static constexpr std::chrono::nanoseconds no_pause{0}, shortest_pause{500'000}, longest_pause{500'000'000},
+      longest_await{1'000'000'000};
 
   int socket_;
   pid_t main_;
+  freezer freezer_;
+  bool frozen_ = false;
+  bool ending_ = false;                        ///< was asked to end
+  std::chrono::nanoseconds pause_ = no_pause;  ///< until the next look at what is not yet stopped
 };
 
 }  // namespace

@@ -44,6 +44,7 @@ class process_fixture {
   void destroy() { backend.reset(); }
   activator::start_spec starts() { return spec_of({fast_function}); }
   activator::start_spec ends_itself() { return odd({"brief"}); }
+  activator::start_spec ticks() { return odd({"ticks"}); }
   activator::start_spec dies() { return spec_of({"/bin/sh", "-c", "echo dying; exit 3"}); }
   activator::start_spec never_listens() {
     auto spec = spec_of({"/bin/sleep", "3600"});

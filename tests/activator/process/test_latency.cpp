@@ -4,9 +4,51 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "activator/backend/process/process_tree.hpp"
 #include "tests/activator/process/bed.hpp"
 
 using namespace rouse::process::test;
+
+namespace {
+
+std::string median_and_more(std::vector<double>& of) {
+  std::sort(of.begin(), of.end());
+  char text[100];
+  std::snprintf(text, sizeof text, "p50 %.3f ms, p90 %.3f ms, max %.3f ms", of[of.size() / 2], of[of.size() * 9 / 10],
+                of.back());
+  return text;
+}
+
+/// A new connection, and its answer.
+double answer_time(bed& on, std::uint64_t id, bool thaw) {
+  const auto begun = std::chrono::steady_clock::now();
+  if (thaw) on.thaw(id);
+  REQUIRE(rouse::activator::contract::get_status(rouse::activator::contract::dial(on.of(id).where)) == 200);
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun).count();
+}
+
+}  // namespace
+
+TEST_CASE("a thaw adds next to nothing") {
+  bed on;
+  const auto id = on.start(spec_of({fast_function}));
+  REQUIRE(on.ready(id));
+  const pid_t main = rouse::process::children_of(rouse::process::children_of(on.fixture.keeper.pid()).at(0)).at(0);
+  std::vector<double> warm, thawed;
+  for (int i = 0; i < 200; ++i) {
+    warm.push_back(answer_time(on, id, false));
+    on.freeze(id);
+    REQUIRE(wait_for([&] { return rouse::process::is_stopped(main); }));
+    thawed.push_back(answer_time(on, id, true));
+  }
+  std::printf("connect and GET, warm: %s\n", median_and_more(warm).c_str());
+  std::printf("thaw, connect and GET: %s\n", median_and_more(thawed).c_str());
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+  CHECK(thawed[100] < 1000);
+#else
+  CHECK(thawed[100] - warm[100] < 20);
+#endif
+}
 
 TEST_CASE("a function that is up in two milliseconds is ready soon after") {
   bed on;

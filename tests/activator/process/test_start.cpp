@@ -282,6 +282,30 @@ TEST_CASE("when every port tried is lost, that is the reason") {
   CHECK_THAT(on.of(one.id).exit.detail, Contains("4 ports") && Contains(std::to_string(one.asked.back())));
 }
 
+TEST_CASE("when no port is free, it is the room that lacks and not the function") {
+  const int held = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof at;
+  REQUIRE(::bind(held, reinterpret_cast<sockaddr*>(&at), size) == 0);
+  REQUIRE(::listen(held, 1) == 0);
+  ::getsockname(held, reinterpret_cast<sockaddr*>(&at), &size);
+  rouse::activator::contract::recorder heard;
+  boost::asio::io_context control{1};
+  const auto keeper = rouse::process::keeper::fork_keeper();
+  rouse::process::process_options options;
+  options.ports = {ntohs(at.sin_port), ntohs(at.sin_port)};
+  rouse::process::process_backend backend(control, keeper.socket(), heard, options);
+  auto spec = spec_of({fast_function});
+  spec.id = 1;
+  backend.start(spec);
+  REQUIRE(rouse::activator::contract::run_until(control, [&] { return heard.of(1).exits > 0; }));
+  CHECK(heard.of(1).exit.reason == "no-capacity");
+  CHECK_THAT(heard.of(1).exit.detail, Contains("no free port"));
+  ::close(held);
+}
+
 TEST_CASE("many at once do not starve each other") {
   bed on;
   std::vector<std::uint64_t> ids;

@@ -6,15 +6,20 @@ Steered by the query:
     exit=CODE       end the process at once, without an answer
     exit_once=FILE  the same, but only if FILE does not exist yet (it is made)
     bytes=N         a body of N bytes instead of the JSON
+    stream=FILE     server-sent events, numbered, until FILE exists
+    status=CODE     of the answer
+    sick=FOLDER     while FOLDER/PID exists, for its own PID, do what it holds: answer 500, `reset`, or `hang`
 
 `gated.py --until FILE` listens only once FILE exists. Prints `listening`, `begin TARGET`, `end TARGET` and, when told to
-stop, `SIGTERM with N in flight`.
+stop, `SIGTERM with N in flight`. With `--linger SECONDS` it goes on for so long after that, and prints `late TARGET` for
+each request that begins then, whatever `--quiet` says.
 """
 
 import json
 import os
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -22,6 +27,8 @@ from urllib.parse import parse_qs, urlsplit
 
 lock = threading.Lock()
 in_flight = most = served = 0
+ending = False
+linger = float(sys.argv[sys.argv.index("--linger") + 1]) if "--linger" in sys.argv else 0
 
 
 def say(text):
@@ -34,8 +41,14 @@ def wait_for_file(path):
 
 
 def on_term(*_):
+    global ending
+    ending = True
     say(f"SIGTERM with {in_flight} in flight")
-    os._exit(0)
+    if not linger:
+        os._exit(0)
+    timer = threading.Timer(linger, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
 
 
 def read_request(stream):
@@ -62,6 +75,8 @@ class Exchange:
             served += 1
             self.number = served
             most = max(most, in_flight)
+        if ending:
+            say(f"late {target}")
         if not quiet:
             say(f"begin {target}")
 
@@ -75,6 +90,36 @@ class Exchange:
         if not self.quiet:
             say(f"end {self.target}")
 
+    def be_sick(self, sock, path):
+        """What FOLDER/PID says; False when there is nothing to answer any more."""
+        try:
+            with open(os.path.join(path, str(os.getpid()))) as file:
+                how = file.read().strip()
+        except OSError:
+            return True
+        if how == "hang":
+            while os.path.exists(os.path.join(path, str(os.getpid()))):
+                time.sleep(0.02)
+        if how in ("reset", "hang"):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raise OSError("as asked")
+        self.end()
+        sock.sendall(b"HTTP/1.1 500 Sick\r\nContent-Length: 5\r\n\r\nsick\n")
+        return False
+
+    def stream(self, sock, path):
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        number = 0
+        while True:
+            last = os.path.exists(path)
+            event = b"data: %s\n\n" % (b"end" if last else b"%d" % number)
+            if last:
+                self.end()
+                return sock.sendall(b"%x\r\n%b\r\n0\r\n\r\n" % (len(event), event))
+            sock.sendall(b"%x\r\n%b\r\n" % (len(event), event))
+            number += 1
+            time.sleep(0.02)
+
     def answer(self, sock):
         query = {key: values[0] for key, values in parse_qs(urlsplit(self.target).query).items()}
         if "exit" in query:
@@ -86,6 +131,10 @@ class Exchange:
             wait_for_file(query["until"])
         if "work" in query:
             time.sleep(float(query["work"]))
+        if "sick" in query and not self.be_sick(sock, query["sick"]):
+            return
+        if "stream" in query:
+            return self.stream(sock, query["stream"])
         if "bytes" in query:
             left = int(query["bytes"])
             sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % left)
@@ -95,9 +144,11 @@ class Exchange:
             self.end()
             sock.sendall(block[:left])
             return
-        body = json.dumps({"pid": os.getpid(), "number": self.number, "most_in_flight": most}).encode()
+        answer = {"pid": os.getpid(), "number": self.number, "most_in_flight": most, "revision": os.environ.get("K_REVISION")}
+        body = json.dumps(answer).encode()
         self.end()
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        status = int(query.get("status", 200))
+        head = b"HTTP/1.1 %d OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
         sock.sendall(head + body)
 
 

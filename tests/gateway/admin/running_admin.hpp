@@ -9,8 +9,10 @@
 
 #include <atomic>
 #include <chrono>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -21,6 +23,7 @@
 #include <spdlog/sinks/null_sink.h>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 
 #include "activator/activator.hpp"
 #include "activator/output_ring.hpp"
@@ -33,14 +36,21 @@ using namespace std::chrono_literals;
 inline activator::function_status busy_function() {
   activator::function_status status;
   status.name = "hello";
-  status.revision = "hello-0badcafe";
   status.parked = 3;
   status.parked_bytes = 4096;
   status.in_flight = 7;
-  status.desired = 2;
+  auto& revision = status.revisions.emplace_back();
+  revision.function = "hello";
+  revision.revision = "hello-0badcafe";
+  revision.weight = 1;
+  revision.parked = 3;
+  revision.in_flight = 7;
+  revision.desired = 2;
+  revision.max = 20;
   activator::instance_status ready;
   ready.id = 11;
   ready.name = "hello-0badcafe-11";
+  ready.pool = "local";
   ready.state = "ready";
   ready.address = "127.0.0.1:20001";
   ready.in_flight = 7;
@@ -48,17 +58,75 @@ inline activator::function_status busy_function() {
   activator::instance_status starting;
   starting.id = 12;
   starting.name = "hello-0badcafe-12";
+  starting.pool = "local";
   starting.state = "starting";
-  status.instances = {ready, starting};
+  revision.instances = {ready, starting};
   activator::decision_status decision;
   decision.at = std::chrono::system_clock::time_point(1714564800123ms);  // 2024-05-01T12:00:00.123Z
   decision.from = 1;
   decision.to = 2;
   decision.reason = "3 parked + 7 in flight / 7 per instance -> 2";
-  status.decisions = {decision};
-  status.decisions_up = 2;
+  decision.cause = activator::scale_cause::demand;
+  revision.decisions = {decision};
+  revision.decision_counts = {{{true, activator::scale_cause::demand}, 2}};
   return status;
 }
+
+/// Keeps what was asked for, and answers with what the test says: later, through the admin thread's context, as the
+/// contract of `actions` wants it.
+class fake_actions final : public gateway::actions {
+ public:
+  explicit fake_actions(boost::asio::io_context& admin) : admin_(admin) {}
+
+  void scale(std::string function, std::optional<unsigned> min, std::optional<unsigned> max, done then) override {
+    const auto text = [](std::optional<unsigned> value) { return value ? std::to_string(*value) : std::string("-"); };
+    note("scale " + function + " " + text(min) + " " + text(max), std::move(then));
+  }
+  void traffic(std::string function, std::map<std::string, std::uint32_t> weights, done then) override {
+    std::string asked = "traffic " + function;
+    for (const auto& [name, weight] : weights) asked += " " + name + "=" + std::to_string(weight);
+    note(asked, std::move(then));
+  }
+  void restart(std::string function, done then) override { note("restart " + function, std::move(then)); }
+  void cordon(std::string pool, bool cordoned, done then) override {
+    note((cordoned ? "cordon " : "uncordon ") + pool, std::move(then));
+  }
+  void reload(done then) override { note("reload", std::move(then)); }
+  void drain(done then) override { note("drain", std::move(then)); }
+
+  void answer_with(gateway::action_result result) {
+    const std::lock_guard lock(mutex_);
+    result_ = std::move(result);
+  }
+  /// Keeps the next caller waiting.
+  void keep_silent() {
+    const std::lock_guard lock(mutex_);
+    silent_ = true;
+  }
+  /// All that was asked for since the last call.
+  [[nodiscard]] std::vector<std::string> asked() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(asked_, {});
+  }
+
+ private:
+  void note(std::string what, done then) {
+    const std::lock_guard lock(mutex_);
+    asked_.push_back(std::move(what));
+    if (silent_) {
+      kept_ = std::move(then);
+    } else {
+      boost::asio::post(admin_, [then = std::move(then), result = result_] { then(result); });
+    }
+  }
+
+  boost::asio::io_context& admin_;
+  std::mutex mutex_;
+  std::vector<std::string> asked_;
+  gateway::action_result result_{200, {}, "done", {}};
+  bool silent_ = false;
+  done kept_;
+};
 
 /// One TCP connection, blocking, with a deadline on every read.
 class caller {
@@ -125,24 +193,29 @@ class running_admin {
   explicit running_admin(std::string token = {}, std::string host = "127.0.0.1")
       : log_("test", std::make_shared<spdlog::sinks::null_sink_mt>()), workers_(1) {
     snapshot.server.admin_token = std::move(token);
-    config::function hello, idle;
-    hello.name = "hello";
-    hello.revision = "hello-0badcafe";
-    idle.name = "idle";
-    idle.revision = "idle-00000000";
-    snapshot.functions = {hello, idle};
-    workers_[0] = std::make_unique<gateway::worker_stats>(snapshot.functions.size());
+    workers_[0] = std::make_unique<gateway::worker_stats>();
     status = {busy_function()};
     status.emplace_back();
     status.back().name = "idle";
-    status.back().revision = "idle-00000000";
+    status.back().revisions.emplace_back().revision = "idle-00000000";
+    status.back().revisions[0].weight = 1;
+    pools.emplace_back().name = "local";
+    pools[0].backend = "process";
+    pools[0].instances = 2;
 
-    gateway::admin_sources sources{snapshot, {}, {}, control_, {}, {}, log_};
-    sources.status = [this] {
+    gateway::admin_sources sources{snapshot.server, {}, {}, control_, {}, {}, log_};
+    sources.status = [this](gateway::status_list& all) {
       const std::lock_guard lock(mutex);
-      return status;
+      all.functions = status;
+      all.pools = pools;
+      return true;
     };
-    sources.output = [this](std::string_view name) { return name == "hello" ? &output : nullptr; };
+    sources.output = [this](std::string_view name) {
+      // Borrowed: the ring lives as long as all this.
+      return std::shared_ptr<const activator::output_ring>(std::shared_ptr<void>(),
+                                                           name == "hello" ? &output : nullptr);
+    };
+    sources.actions = &actions;
     sources.workers = {workers_[0].get()};
     sources.ready = [this] { return ready.load(); };
     sources.not_ready_reason = [] { return std::string_view("draining"); };
@@ -174,8 +247,14 @@ class running_admin {
   gateway::worker_stats& worker() { return *workers_[0]; }
 
   /// One request on a connection of its own, answered whole.
-  std::string ask(const std::string& method, const std::string& target, const std::string& fields = {}) const {
-    return raw(method + ' ' + target + " HTTP/1.1\r\nHost: localhost\r\n" + fields + "\r\n");
+  std::string ask(const std::string& method, const std::string& target, const std::string& fields = {},
+                  const std::string& body = {}) const {
+    return raw(method + ' ' + target + " HTTP/1.1\r\nHost: localhost\r\n" + fields + "\r\n" + body);
+  }
+  /// One that changes state, as the command line sends it.
+  std::string change(const std::string& method, const std::string& target, const std::string& body,
+                     const std::string& fields = "Content-Type: application/json\r\n") const {
+    return ask(method, target, fields + "Content-Length: " + std::to_string(body.size()) + "\r\n", body);
   }
   std::string get(const std::string& target, const std::string& fields = {}) const {
     return ask("GET", target, fields);
@@ -191,11 +270,17 @@ class running_admin {
   std::atomic<bool> ready{true};
   std::mutex mutex;
   std::vector<activator::function_status> status;  ///< guarded by mutex
+  std::vector<activator::pool_status> pools;       ///< guarded by mutex
+
+ private:
+  boost::asio::io_context admin_{1};
+
+ public:
+  fake_actions actions{admin_};
 
  private:
   spdlog::logger log_;
   boost::asio::io_context control_{1};
-  boost::asio::io_context admin_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{control_.get_executor()};
   std::vector<std::unique_ptr<gateway::worker_stats>> workers_;
   std::unique_ptr<gateway::admin_server> server_;

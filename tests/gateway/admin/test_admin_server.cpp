@@ -70,7 +70,7 @@ TEST_CASE("what a failed start wrote cannot break the JSON") {
   running_admin admin;
   {
     const std::lock_guard lock(admin.mutex);
-    admin.status[0].failure = "wrote \"\xff\n\x1b[0m\"";
+    admin.status[0].revisions[0].failure = "wrote \"\xff\n\x1b[0m\"";
   }
   const auto one = json::parse(body_of(admin.get("/api/v1/functions/hello")));
   CHECK(one["failure"].get<std::string>().substr(0, 7) == "wrote \"");
@@ -78,17 +78,17 @@ TEST_CASE("what a failed start wrote cannot break the JSON") {
 
 TEST_CASE("metrics over HTTP") {
   running_admin admin;
-  admin.worker().of(0).by_code[100].add(5);
+  admin.worker().unmatched.add(5);
   const auto answer = admin.get("/metrics");
   CHECK(holds(answer, "Content-Type: text/plain; version=0.0.4"));
-  CHECK(holds(answer, "rouse_requests_total{function=\"hello\",revision=\"hello-0badcafe\",code=\"200\"} 5\n"));
+  CHECK(holds(answer, "rouse_unmatched_requests_total 5\n"));
   CHECK(holds(answer, "rouse_instances_desired{function=\"hello\",revision=\"hello-0badcafe\"} 2\n"));
   CHECK_FALSE(holds(answer, "function=\"idle\""));
 }
 
 TEST_CASE("what is not there, not allowed or not HTTP") {
   running_admin admin;
-  const auto missing = admin.get("/api/v1/pools");
+  const auto missing = admin.get("/api/v1/nothing");
   CHECK(status_of(missing) == 404);
   CHECK(holds(missing, "Content-Type: application/problem+json\r\n"));
   CHECK(json::parse(body_of(missing))["status"] == 404);
@@ -256,7 +256,7 @@ TEST_CASE("a port in use is said in words") {
   boost::asio::io_context context;
   config::snapshot snapshot;
   spdlog::logger log("test", std::make_shared<spdlog::sinks::null_sink_mt>());
-  gateway::admin_sources sources{snapshot, {}, {}, context, {}, {}, log};
+  gateway::admin_sources sources{snapshot.server, {}, {}, context, {}, {}, log};
   gateway::admin_server second(context, {"127.0.0.1", admin.port()}, std::move(sources));
   CHECK_THROWS_WITH(second.start(),
                     Catch::Contains("127.0.0.1:" + std::to_string(admin.port())) && Catch::Contains("server.admin"));

@@ -125,8 +125,17 @@ TEST_CASE("help everywhere, with an example") {
   for (const auto& arguments : std::vector<std::vector<std::string>>{{"--help"},
                                                                      {"serve", "--help"},
                                                                      {"check", "-h"},
+                                                                     {"simulate", "--help"},
                                                                      {"status", "--help"},
                                                                      {"logs", "--help"},
+                                                                     {"scale", "--help"},
+                                                                     {"traffic", "--help"},
+                                                                     {"restart", "--help"},
+                                                                     {"pool", "--help"},
+                                                                     {"pool", "cordon", "--help"},
+                                                                     {"pool", "uncordon", "--help"},
+                                                                     {"reload", "--help"},
+                                                                     {"drain", "--help"},
                                                                      {"version", "--help"}}) {
     const auto done = run(arguments);
     INFO(arguments.front());
@@ -134,8 +143,7 @@ TEST_CASE("help everywhere, with an example") {
     CHECK(holds(done.out, "Example:\n  rouse "));
     CHECK(done.err.empty());
   }
-  for (const char* later : {"top", "invoke", "scale", "traffic", "restart", "pool", "dead-letters", "reload", "drain",
-                            "upgrade", "simulate"}) {
+  for (const char* later : {"top", "invoke", "dead-letters", "upgrade"}) {
     CHECK_FALSE(holds(run({"--help"}).out, "\n  " + std::string(later) + " "));
     CHECK(run({later}).code == 2);
   }
@@ -148,6 +156,33 @@ TEST_CASE("wrong use is exit code 2 and one line that says so") {
                                                                      {"serve", "--port", "80"},
                                                                      {"logs"},
                                                                      {"logs", "a", "b"},
+                                                                     {"scale", "hello"},
+                                                                     {"scale", "--min", "1"},
+                                                                     {"scale", "hello", "--min", "-1"},
+                                                                     {"scale", "hello", "--min", "many"},
+                                                                     {"scale", "hello", "--max", "0"},
+                                                                     {"scale", "hello", "--min", "3", "--max", "2"},
+                                                                     {"scale", "Not/A/Name", "--min", "3"},
+                                                                     {"traffic", "hello"},
+                                                                     {"traffic", "hello", "v1"},
+                                                                     {"traffic", "hello", "=1"},
+                                                                     {"traffic", "hello", "v1="},
+                                                                     {"traffic", "hello", "v1=-1"},
+                                                                     {"traffic", "hello", "v1=1.5"},
+                                                                     {"traffic", "hello", "v1=10%"},
+                                                                     {"traffic", "hello", "v1=1", "v1=2"},
+                                                                     {"traffic", "hello", "v1=0", "v2=0"},
+                                                                     {"traffic", "Not/A/Name", "v1=1"},
+                                                                     {"restart"},
+                                                                     {"restart", "a", "b"},
+                                                                     {"restart", "Not/A/Name"},
+                                                                     {"pool"},
+                                                                     {"pool", "cordon"},
+                                                                     {"pool", "close", "cloud"},
+                                                                     {"pool", "cordon", "a/b"},
+                                                                     {"reload", "now"},
+                                                                     {"drain", "-c", "rouse.yaml"},
+                                                                     {"drain", "--admin", "https://127.0.0.1:1"},
                                                                      {"check", "-c"},
                                                                      {"status", "check", "x"},
                                                                      {"status", "Not/A/Name"},
@@ -198,6 +233,8 @@ TEST_CASE("serve hands a valid config to the daemon, and only that") {
   CHECK(done.options.log_json);
   CHECK(done.options.log_level == "debug");
   CHECK_FALSE(done.options.print_quickstart);
+  CHECK_FALSE(done.options.watch);
+  CHECK(run({"serve", "-c", right.path(), "--watch"}).options.watch);
   const auto plain = run({"serve", "--config", right.path(), "--quickstart"});
   CHECK_FALSE(plain.options.log_json);
   CHECK(plain.options.log_level == "info");
@@ -214,7 +251,7 @@ TEST_CASE("status is an aligned table") {
   running_admin admin;
   {
     const std::lock_guard lock(admin.mutex);
-    admin.status[1].failure = "exited with status 3\nforged line";
+    admin.status[1].revisions[0].failure = "exited with status 3\nforged line";
   }
   const auto done = run({"status", "--admin", url(admin)});
   INFO(done.out << done.err);
@@ -251,8 +288,110 @@ TEST_CASE("status of one function, and as JSON") {
   CHECK(holds(unknown.err, "no function `nobody`"));
 }
 
+TEST_CASE("status shows revisions, where there are several, and pools that are worth it") {
+  running_admin admin;
+  {
+    const std::lock_guard lock(admin.mutex);
+    auto& hello = admin.status[0];
+    hello.revisions[0].weight = 90;
+    auto& second = hello.revisions.emplace_back();
+    second.revision = "v2";
+    second.weight = 10;
+    second.desired = 1;
+    second.failure = "exited with status 3";
+    auto& third = hello.revisions.emplace_back();
+    third.revision = "v3";
+    third.role = "leaving";
+    third.why = "pool cloud is full";
+    hello.set_min = 4;
+    hello.set_traffic = true;
+    hello.rollout = "v2 is being made ready";
+    admin.pools[0].max_instances = 8;
+    admin.pools.emplace_back().name = "cloud";
+    admin.pools[1].backend = "process";
+    admin.pools[1].cordoned = true;
+    admin.pools[1].cost_total = 1.25;
+  }
+  const auto done = run({"status", "--admin", url(admin)});
+  INFO(done.out << done.err);
+  CHECK(done.code == 0);
+  CHECK(holds(done.out, "\nhello     hello-0badcafe (weight 90)      1         1       3          7        2  "));
+  CHECK(holds(done.out,
+              "\nhello     v2 (weight 10)                  0         0       0          0        1  start failed: "
+              "exited with status 3\n"));
+  CHECK(holds(done.out, "\nhello     v3 (leaving)                    0         0       0          0        0  -\n"));
+  CHECK(holds(done.out, "\nPOOL   BACKEND  INSTANCES  MAX  COST  STATE\n"));
+  CHECK(holds(done.out, "\nlocal  process          2    8  0.00  open\n"));
+  CHECK(holds(done.out, "\ncloud  process          0    -  1.25  cordoned\n"));
+
+  const auto one = run({"status", "hello", "--admin", url(admin)});
+  INFO(one.out << one.err);
+  CHECK(holds(one.out, "\nrollout: v2 is being made ready\n"));
+  CHECK(holds(one.out, "\nmin 4 set by command, in place of the file's\n"));
+  CHECK(holds(one.out, "\ntraffic set by command, in place of the file's\n"));
+  CHECK(holds(one.out, "\nv3: pool cloud is full\n"));
+  CHECK_FALSE(holds(one.out, "POOL"));
+}
+
+TEST_CASE("commands that change something say what the daemon did") {
+  running_admin admin;
+  const auto asks = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"--admin", url(admin)});
+    const auto done = run(arguments);
+    INFO(done.err);
+    CHECK(done.code == 0);
+    CHECK(done.out == "done\n");
+    CHECK(done.err.empty());
+    const auto asked = admin.actions.asked();
+    return asked.size() == 1 ? asked.front() : "nothing, or too much";
+  };
+  CHECK(asks({"scale", "hello", "--min", "2"}) == "scale hello 2 -");
+  CHECK(asks({"scale", "hello", "--max", "5"}) == "scale hello - 5");
+  CHECK(asks({"scale", "hello", "--min", "0", "--max", "5"}) == "scale hello 0 5");
+  CHECK(asks({"traffic", "hello", "v1=90", "v2=10", "v=3=0"}) == "traffic hello v1=90 v2=10 v=3=0");
+  CHECK(asks({"restart", "hello"}) == "restart hello");
+  CHECK(asks({"pool", "cordon", "cloud"}) == "cordon cloud");
+  CHECK(asks({"pool", "uncordon", "cloud"}) == "uncordon cloud");
+  CHECK(asks({"reload"}) == "reload");
+  CHECK(asks({"drain"}) == "drain");
+}
+
+TEST_CASE("what the daemon refuses is said, and is exit code 1") {
+  running_admin admin;
+  const auto refused = [&](unsigned status, std::string type, std::string detail, std::vector<std::string> arguments) {
+    admin.actions.answer_with({status, std::move(type), std::move(detail), {}});
+    arguments.insert(arguments.end(), {"--admin", url(admin)});
+    const auto done = run(arguments);
+    INFO(done.err);
+    CHECK(done.code == 1);
+    CHECK(done.out.empty());
+    return done.err;
+  };
+  CHECK(holds(refused(404, "no-function", "There is no such function.", {"restart", "nobody"}),
+              "rouse: the daemon has no function `nobody`"));
+  CHECK(holds(refused(404, "no-pool", "There is no pool `cloud`; there is: local.", {"pool", "cordon", "cloud"}),
+              "rouse: the daemon answered 404: There is no pool `cloud`; there is: local.\n"));
+  CHECK(holds(refused(409, "draining", "The daemon is draining.", {"reload"}), "409: The daemon is draining."));
+
+  admin.actions.answer_with({422,
+                             "invalid-config",
+                             "Nothing was changed; the daemon goes on with the configuration it has.",
+                             {"rouse.yaml:2:15: unknown key", "rouse.yaml:3:1: \x1b[2J"}});
+  const auto reload = run({"reload", "--admin", url(admin)});
+  CHECK(reload.code == 1);
+  CHECK(reload.out.empty());
+  CHECK(reload.err.rfind("rouse.yaml:2:15: unknown key\nrouse.yaml:3:1: \\x1B[2J\nrouse: ", 0) == 0);
+  CHECK(holds(reload.err, "Nothing was changed"));
+
+  admin.actions.answer_with({202, {}, "begun", {"one", "two"}});
+  const auto drain = run({"drain", "--admin", url(admin)});
+  CHECK(drain.code == 0);
+  CHECK(drain.out == "one\ntwo\nbegun\n");
+}
+
 TEST_CASE("a daemon that is not there") {
-  for (const auto& arguments : std::vector<std::vector<std::string>>{{"status"}, {"logs", "a"}, {"logs", "a", "-f"}}) {
+  for (const auto& arguments : std::vector<std::vector<std::string>>{
+           {"status"}, {"logs", "a"}, {"logs", "a", "-f"}, {"reload"}, {"drain"}, {"scale", "a", "--min", "1"}}) {
     const auto at = nobody();
     const auto done = run(arguments, {{"ROUSE_ADMIN", at}});
     CHECK(done.code == 1);

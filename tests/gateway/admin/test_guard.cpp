@@ -74,13 +74,72 @@ TEST_CASE("the token") {
   CHECK_FALSE(same_secret("", ""));
 }
 
+TEST_CASE("a page of another site has another Origin") {
+  const guard rules({"127.0.0.1", 9080}, 9080, "");
+  const auto with = [](std::initializer_list<std::string_view> origins) {
+    http::request_head head;
+    head.host = "localhost:9080";
+    for (const auto value : origins) {
+      http::field field;
+      field.name = "oRIGIN";
+      field.value = value;
+      head.fields.push_back(field);
+    }
+    return head;
+  };
+  CHECK(rules.origin_allowed(with({})));
+  CHECK(rules.origin_allowed(with({"http://localhost:9080"})));
+  CHECK(rules.origin_allowed(with({"https://LocalHost:9080"})));
+  for (const char* bad : {"", "null", "http://", "localhost:9080", "http://localhost", "http://localhost:9081",
+                          "http://evil.example", "http://localhost:9080.evil.example", "http://evil@localhost:9080",
+                          "ftp://localhost:9080", "http://localhost:9080/", "http://127.0.0.1:9080"}) {
+    INFO(bad);
+    CHECK_FALSE(rules.origin_allowed(with({bad})));
+  }
+  CHECK_FALSE(rules.origin_allowed(with({"http://localhost:9080", "http://localhost:9080"})));
+}
+
+TEST_CASE("only JSON changes anything") {
+  const auto typed = [](std::initializer_list<std::string_view> types) {
+    http::request_head head;
+    for (const auto value : types) {
+      http::field field;
+      field.name = "content-TYPE";
+      field.value = value;
+      head.fields.push_back(field);
+    }
+    return guard::is_json(head);
+  };
+  CHECK(typed({"application/json"}));
+  CHECK(typed({"Application/JSON ; charset=utf-8"}));
+  for (const char* bad : {"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data",
+                          "application/jsonp", "text/plain; application/json", "application/problem+json"}) {
+    INFO(bad);
+    CHECK_FALSE(typed({bad}));
+  }
+  CHECK_FALSE(typed({}));
+  CHECK_FALSE(typed({"application/json", "application/json"}));
+}
+
 TEST_CASE("targets") {
   CHECK(match_target("/").what == endpoint::root);
   CHECK(match_target("/metrics?x=1").what == endpoint::metrics);
   CHECK(match_target("/api/v1/functions/hello").name == "hello");
   CHECK(match_target("/api/v1/logs?function=a").query == "function=a");
-  for (const char* none : {"", "*", "/metrics/", "//metrics", "/api/v1/functions/", "/api/v1/functions/a/b",
-                           "/api/v1/../../metrics", "/Metrics", "/api/v1/pools", "/function/hello"}) {
+  CHECK(match_target("/api/v1/functions/scale").what == endpoint::function);
+  CHECK(match_target("/api/v1/functions/scale").name == "scale");
+  CHECK(match_target("/api/v1/functions/hello/scale").what == endpoint::scale);
+  CHECK(match_target("/api/v1/functions/hello/scale").name == "hello");
+  CHECK(match_target("/api/v1/functions/scale/restart").name == "scale");
+  CHECK(match_target("/api/v1/functions/a/traffic").what == endpoint::traffic);
+  CHECK(match_target("/api/v1/pools/cloud/cordon").what == endpoint::cordon);
+  CHECK(match_target("/api/v1/pools/cloud/cordon").name == "cloud");
+  CHECK(match_target("/api/v1/reload").what == endpoint::reload);
+  for (const char* none :
+       {"", "*", "/metrics/", "//metrics", "/api/v1/functions/", "/api/v1/functions/a/b", "/api/v1/../../metrics",
+        "/Metrics", "/api/v1/pools/", "/api/v1/pools/a", "/api/v1/pools//cordon", "/api/v1/pools/a/b/cordon",
+        "/api/v1/functions//scale", "/api/v1/functions/a/scale/", "/api/v1/functions/scale/b", "/api/v1/reload/",
+        "/function/hello"}) {
     INFO(none);
     CHECK(match_target(none).what == endpoint::none);
   }
@@ -114,13 +173,15 @@ TEST_CASE("the OpenAPI document describes what exists, and only that") {
   const auto document = nlohmann::json::parse(openapi_json());
   CHECK(document["openapi"] == "3.0.3");
   CHECK(document["info"]["version"].get<std::string>().find('{') == std::string::npos);
-  CHECK(document["paths"].size() == 9);
+  CHECK(document["paths"].size() == 16);
   for (const auto& [path, item] : document["paths"].items()) {
     auto concrete = path;
     if (const auto at = concrete.find("{name}"); at != std::string::npos) concrete.replace(at, 6, "hello");
     INFO(path);
-    CHECK(match_target(concrete).what != endpoint::none);
+    const auto what = match_target(concrete).what;
+    CHECK(what != endpoint::none);
     CHECK(item.size() == 1);
-    CHECK(item.contains("get"));
+    const std::string method = !changes_state(what) ? "get" : methods_of(what) == "PUT" ? "put" : "post";
+    CHECK(item.contains(method));
   }
 }

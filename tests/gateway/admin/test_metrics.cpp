@@ -1,6 +1,7 @@
 // The text that Prometheus scrapes: every line parses, and nothing is there before its first use.
 
 #include <map>
+#include <memory>
 #include <regex>
 #include <set>
 #include <sstream>
@@ -9,23 +10,44 @@
 
 #include <catch2/catch.hpp>
 
+#include "activator/runtime.hpp"
 #include "gateway/admin/metrics.hpp"
 #include "gateway/version.hpp"
 
 using namespace rouse;
-using gateway::shed_reason;
+using activator::shed_reason;
 
 namespace {
 
-config::snapshot two_functions() {
-  config::snapshot snapshot;
-  for (const char* name : {"hello", "idle"}) {
-    config::function function;
-    function.name = name;
-    function.revision = std::string(name) + "-1";
-    snapshot.functions.push_back(function);
-  }
-  return snapshot;
+/// hello-1 of the function hello, as the activator shows it; served by `workers` workers.
+activator::revision_status hello(unsigned workers) {
+  activator::revision_status status;
+  status.function = "hello";
+  status.revision = "hello-1";
+  status.pools = {"local"};
+  if (workers == 0) return status;
+  config::revision config;
+  config.name = "hello-1";
+  auto runtime =
+      std::make_shared<activator::revision_runtime>(std::make_shared<activator::function_runtime>("hello", workers),
+                                                    config, 0, workers, [](activator::revision_runtime&) {});
+  status.runtimes.push_back(std::move(runtime));
+  return status;
+}
+
+activator::revision_counters& counters(const activator::revision_status& of, unsigned worker) {
+  // The test is the worker.
+  return const_cast<activator::revision_runtime&>(*of.runtimes.front()).counters_of(worker);
+}
+
+gateway::status_list list_of(const activator::revision_status& revision) {
+  gateway::status_list all;
+  all.functions.resize(2);
+  all.functions[0].name = "hello";
+  all.functions[0].revisions = {revision};
+  all.functions[1].name = "idle";
+  all.functions[1].revisions.emplace_back().revision = "idle-1";
+  return all;
 }
 
 /// Series (name and labels as written) to value. Fails on a line that is not in the text format.
@@ -56,26 +78,22 @@ std::set<std::string> names_of(const std::map<std::string, double>& series) {
 }  // namespace
 
 TEST_CASE("a function that was never used has no series") {
-  const auto snapshot = two_functions();
-  gateway::worker_stats worker(2);
-  activator::function_status untouched;
-  untouched.name = "hello";
-  untouched.revision = "hello-1";
+  gateway::worker_stats worker;
   const std::vector<const gateway::worker_stats*> workers{&worker};
-  const std::vector<activator::function_status> status{untouched};
-  const auto series = parse(gateway::metrics_collector(snapshot, workers, status).text());
+  const auto status = list_of(hello(1));
+  const auto series = parse(gateway::metrics_collector(workers, status).text());
   CHECK(names_of(series) == std::set<std::string>{"rouse_build_info", "rouse_connections"});
   CHECK(series.at("rouse_build_info{version=\"" + std::string(gateway::version()) + "\"}") == 1);
 }
 
 TEST_CASE("the workers' counters are summed, each function and revision apart") {
-  const auto snapshot = two_functions();
-  gateway::worker_stats first(2), second(2);
+  gateway::worker_stats first, second;
+  const auto revision = hello(3);
   first.connections.add(2);
   second.connections.add(1);
   second.unmatched.add(4);
-  auto& a = first.of(0);
-  auto& b = second.of(0);
+  auto& a = counters(revision, 0);
+  auto& b = counters(revision, 2);
   a.by_code[200 - 100].add(5);
   b.by_code[200 - 100].add(2);
   b.by_code[503 - 100].add();
@@ -86,8 +104,8 @@ TEST_CASE("the workers' counters are summed, each function and revision apart") 
   b.retries.add(6);
   b.shed[static_cast<std::size_t>(shed_reason::queue_full)].add(7);
   const std::vector<const gateway::worker_stats*> workers{&first, &second};
-  const std::vector<activator::function_status> status;
-  const auto series = parse(gateway::metrics_collector(snapshot, workers, status).text());
+  const auto status = list_of(revision);
+  const auto series = parse(gateway::metrics_collector(workers, status).text());
 
   const std::string who = "function=\"hello\",revision=\"hello-1\"";
   CHECK(series.at("rouse_requests_total{" + who + ",code=\"200\"}") == 7);
@@ -109,18 +127,16 @@ TEST_CASE("the workers' counters are summed, each function and revision apart") 
 }
 
 TEST_CASE("what the activator knows of a function in use") {
-  const auto snapshot = two_functions();
-  activator::function_status used;
-  used.name = "hello";
-  used.revision = "hello-1";
+  auto used = hello(0);
   used.parked = 9;
   used.desired = 2;
   used.instances.resize(3);
   used.instances[0].state = "ready";
   used.instances[1].state = "ready";
   used.instances[2].state = "stopping";
-  used.decisions_up = 4;
-  used.decisions_down = 3;
+  for (auto& one : used.instances) one.pool = "local";
+  used.decision_counts = {{{true, activator::scale_cause::demand}, 4}, {{false, activator::scale_cause::idle}, 3}};
+  used.ejections = 5;
   used.start_failures = {{"exited", 2}, {"timeout", 1}};
   used.cold_starts = 2;
   used.cold_start_sum_ns = 1'500'000'000;
@@ -128,8 +144,14 @@ TEST_CASE("what the activator knows of a function in use") {
   used.cold_start_buckets[9] = 1;
   used.cold_start_buckets[10] = 1;
   const std::vector<const gateway::worker_stats*> workers;
-  const std::vector<activator::function_status> status{used};
-  const auto series = parse(gateway::metrics_collector(snapshot, workers, status).text());
+  auto status = list_of(used);
+  status.pools.resize(2);
+  status.pools[0].name = "local";
+  status.pools[0].instances = 3;
+  status.pools[1].name = "cloud";
+  status.pools[1].reserved = 7;
+  status.pools[1].cost_total = 10.5;
+  const auto series = parse(gateway::metrics_collector(workers, status).text());
 
   const std::string who = "function=\"hello\",revision=\"hello-1\"";
   CHECK(series.at("rouse_requests_parked{" + who + "}") == 9);
@@ -137,8 +159,15 @@ TEST_CASE("what the activator knows of a function in use") {
   CHECK(series.at("rouse_instances{" + who + ",state=\"stopping\",pool=\"local\"}") == 1);
   CHECK(series.at("rouse_instances{" + who + ",state=\"starting\",pool=\"local\"}") == 0);
   CHECK(series.at("rouse_instances_desired{" + who + "}") == 2);
-  CHECK(series.at("rouse_scale_decisions_total{" + who + ",direction=\"up\"}") == 4);
-  CHECK(series.at("rouse_scale_decisions_total{" + who + ",direction=\"down\"}") == 3);
+  CHECK(series.at("rouse_scale_decisions_total{" + who + ",direction=\"up\",reason=\"" +
+                  to_string(activator::scale_cause::demand) + "\"}") == 4);
+  CHECK(series.at("rouse_scale_decisions_total{" + who + ",direction=\"down\",reason=\"" +
+                  to_string(activator::scale_cause::idle) + "\"}") == 3);
+  CHECK(series.at("rouse_ejections_total{" + who + "}") == 5);
+  CHECK(series.at("rouse_pool_instances{pool=\"local\"}") == 3);
+  CHECK(series.at("rouse_pool_instances{pool=\"cloud\"}") == 0);
+  CHECK(series.at("rouse_pool_reserved{pool=\"cloud\"}") == 7);
+  CHECK(series.at("rouse_pool_cost_total{pool=\"cloud\"}") == 10.5);
   CHECK(series.at("rouse_start_failures_total{" + who + ",reason=\"exited\"}") == 2);
   CHECK(series.at("rouse_start_failures_total{" + who + ",reason=\"timeout\"}") == 1);
   CHECK(series.at("rouse_cold_start_duration_seconds_count{" + who + "}") == 2);

@@ -274,3 +274,27 @@ TEST_CASE("status texts and dates") {
   write_date(date, std::chrono::system_clock::from_time_t(0));
   CHECK(date == "Thu, 01 Jan 1970 00:00:00 GMT");
 }
+
+TEST_CASE("problems: what the function's fallback says takes the problem's place") {
+  rouse::config::fallback instead;
+  instead.status = 200;
+  instead.content_type = "application/json";
+  instead.body = "{}";
+  problem_reply problem;
+  problem.status = 503;
+  problem.type = "queue-full";
+  problem.retry_after = 1;
+  problem.request_id = "id-1";
+  problem.keep_alive = true;
+  problem.instead = &instead;
+  std::string out;
+  compose_problem(out, problem);
+  CHECK(out ==
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nCache-Control: no-store\r\nContent-Length: 2\r\n"
+        "X-Request-Id: id-1\r\n\r\n{}");
+  instead.status = 204;
+  instead.body.clear();
+  out.clear();
+  compose_problem(out, problem);
+  CHECK(out == "HTTP/1.1 204 No Content\r\nCache-Control: no-store\r\nX-Request-Id: id-1\r\n\r\n");
+}

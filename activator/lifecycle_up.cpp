@@ -1,0 +1,262 @@
+// How instances come: back from a drain or from the cold, or anew in the first pool that has room.
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "activator/lifecycle.hpp"
+#include "activator/words.hpp"
+
+namespace rouse::activator {
+
+/// What is nearest first: what drains, what is frozen, a new one.
+void lifecycle::grow(unsigned more, unsigned have, bool may_start, time_point now) {
+  bool changed = false;
+  for (const auto from : {phase::draining, phase::frozen}) {
+    for (auto& one : instances_) {
+      if (more == 0) break;
+      if (one.outdated || one.at != from || !come_back(one, now)) continue;
+      changed = true;
+      --more;
+      ++have;
+    }
+  }
+  if (changed) publish();
+  const auto min = limits().min;
+  for (; may_start && more > 0 && start_somewhere(have < min, now); --more) ++have;
+}
+
+/// A draining or frozen instance takes work again.
+bool lifecycle::come_back(tracked& one, time_point now) {
+  // First it runs, then it is offered: it must not hold a caller who would find it still frozen.
+  if (std::exchange(one.held, false)) {
+    around_.with->thaw(one.self->id());
+    ++past().thaws;
+  }
+  if (one.at == phase::frozen) one.self->touch(std::chrono::nanoseconds(now.time_since_epoch()).count());
+  if (!one.self->open()) return false;
+  one.at = phase::ready;
+  one.forgotten = false;
+  ++one.leaving;  // an answer to a leave_workers() of before means nothing now
+  return true;
+}
+
+bool lifecycle::start_somewhere(bool within_min, time_point now) {
+  if (const auto pool = find_place(within_min, now)) {
+    start_in(*pool, now);
+    return true;
+  }
+  lacks_room_ = true;
+  room_comes_ = false;
+  around_.pools.want(number_);
+  // A frozen instance goes first, but only where its place would be ours, and one at a time.
+  for (const auto& where : places_) {
+    if (is_at_own_max(where) || !around_.pools.is_just_full(where.pool, now)) continue;
+    room_comes_ = around_.pools.some_leave(where.pool) || (around_.make_room && around_.make_room(where.pool));
+    if (room_comes_) break;
+  }
+  return false;
+}
+
+bool lifecycle::is_at_own_max(const place& where) const {
+  const auto here = [&](const tracked& one) { return one.pool == where.pool && one.at != phase::exited; };
+  return where.max > 0 && static_cast<unsigned>(std::ranges::count_if(instances_, here)) >= where.max;
+}
+
+std::optional<std::uint32_t> lifecycle::find_place(bool within_min, time_point now) const {
+  for (const auto& where : places_) {
+    if (is_at_own_max(where)) continue;
+    if (around_.pools.has_room(where.pool, within_min, now)) return where.pool;
+  }
+  return std::nullopt;
+}
+
+unsigned lifecycle::most() const {
+  unsigned in_pools = 0;
+  for (const auto& where : places_) {
+    if (where.max == 0) return limits().max;
+    in_pools += where.max;
+  }
+  return std::min(limits().max, in_pools);
+}
+
+bool lifecycle::could_take_place_of(const lifecycle& other, time_point now) const {
+  return std::ranges::any_of(places_, [&](const place& where) {
+    const auto serves = [&](const tracked& one) { return one.pool == where.pool && one.at == phase::ready; };
+    if (!std::ranges::any_of(other.instances_, serves)) return false;
+    if (&other == this && is_at_own_max(where)) return around_.pools.is_open(where.pool);
+    return !is_at_own_max(where) && around_.pools.is_just_full(where.pool, now);
+  });
+}
+
+void lifecycle::start_in(std::uint32_t pool, time_point now) {
+  assert(around_.with && "use_backend() comes before the first request");
+  start_spec spec;
+  spec.id = around_.next_id++;
+  spec.function = runtime_->function->name;
+  spec.revision = config_->name;
+  spec.instance = config_->name + "-" + std::to_string(spec.id);
+  spec.command = config_->command;
+  spec.env = config_->env;
+  spec.directory = config_->directory;
+  spec.ready_path = config_->ready_path;
+  spec.start_timeout = config_->start_timeout;
+  tracked one;
+  one.self = std::make_unique<router::instance>(spec.id, spec.instance, config_->concurrency, around_.workers);
+  one.began = now;
+  one.pool = pool;
+  instances_.push_back(std::move(one));
+  around_.pools.take(pool, now);
+  around_.by_id.emplace(spec.id, this);
+  around_.with->start(spec);
+}
+
+/// Replaces outdated instances one by one: one more than needed is started, and when it is ready an old one drains.
+/// Where no pool has room for one more, the old one goes first.
+void lifecycle::roll_outdated(unsigned desired, time_point now) {
+  if (in_phase(phase::starting) > 0) return;
+  if (std::exchange(surge_, false) && in_phase(phase::ready) > desired) shrink(1, now);
+  // An old one goes only while there is enough without it: a new one that cannot start must not cost them all.
+  // Where there is no room for what the load needs, what is there has to do.
+  if (count().outdated == 0 || (in_phase(phase::ready) < desired && !lacks_room_)) return;
+  surge_ = start_somewhere(false, now);
+  if (!surge_ && !room_comes_ && could_take_place_of(*this, now)) shrink(1, now);
+}
+
+void lifecycle::on_ready(std::uint64_t id, const ready_report& report, time_point now) {
+  auto& one = find(id);
+  if (one.at != phase::starting) {  // told to stop while it was starting
+    assert(one.at == phase::stopping && !one.published);
+    if (report.probe_socket >= 0) ::close(report.probe_socket);
+    return;
+  }
+  auto& self = *one.self;
+  self.set_address(report.where);
+  self.set_birth(std::chrono::nanoseconds(one.began.time_since_epoch()).count(),
+                 std::chrono::nanoseconds(now.time_since_epoch()).count());
+  if (report.probe_socket >= 0) {
+    self.connections.connections.store(1);
+    self.connections.probe_socket.store(report.probe_socket);
+  }
+  one.at = phase::ready;
+  one.ready_at = now;
+  const bool opened = self.open();
+  assert(opened);
+  static_cast<void>(opened);
+  ++past().cold_starts;
+  past().cold_start_duration.observe(static_cast<std::uint64_t>(std::chrono::nanoseconds(now - one.began).count()));
+  publish();
+  around_.log.info("function {}: instance {} ready after {} on {}", runtime_->function->name, self.name(),
+                   in_words(now - one.began), in_words(report.where));
+  evaluate(now);
+}
+
+void lifecycle::publish() {
+  auto list = std::make_unique<parking_lot::instance_list>();
+  for (auto& one : instances_) {
+    if (one.at != phase::ready) continue;
+    one.published = true;
+    list->push_back(one.self.get());
+  }
+  std::shared_ptr<const parking_lot::instance_list> old = runtime_->lot.publish(std::move(list));
+  if (old) around_.plane.quiesce([old] {});  // freed with the callback
+}
+
+void lifecycle::on_exit(std::uint64_t id, exit_report report, time_point now) {
+  auto& one = find(id);
+  const auto was = std::exchange(one.at, phase::exited);
+  assert(was != phase::exited);
+  one.self->mark_gone();
+  around_.by_id.erase(id);
+  if (one.told) around_.pools.has_left(one.pool);
+  around_.pools.give_back(one.pool, now);
+  if (was == phase::starting) {
+    start_failed(one, report, now);
+  } else if (was == phase::stopping) {
+    if (one.published) backoff_.ran(one.ready_at, now);
+    around_.log.info("function {}: instance {} stopped: {}", runtime_->function->name, one.self->name(),
+                     printable(report.detail));
+  } else {
+    crashed(one, was == phase::frozen, report, now);
+    if (was == phase::ready) publish();
+    leave_workers({id});
+  }
+  evaluate(now);
+}
+
+void lifecycle::start_failed(const tracked& one, exit_report& report, time_point now) {
+  const auto others = in_phase(phase::ready) + in_phase(phase::starting);
+  if (report.reason == "no-capacity") {
+    around_.pools.refuse_until(one.pool, now + capacity_pause);
+    ++past().start_failures[report.reason];
+    around_.log.warn("function {}: pool {} has no capacity: {}; it is asked again in {}", runtime_->function->name,
+                     around_.pools.name_of(one.pool), printable(report.detail), in_words(capacity_pause));
+    if (find_place(false, now) || others > 0) return;  // the next pool, or those that are there
+  }
+  const bool same_again = failure_ && failure_->reason == report.reason;
+  const bool news = backoff_.failed(one.began, now, around_.random());
+  if (report.reason != "no-capacity") ++past().start_failures[report.reason];
+  // Twenty starts that fail together for one reason are one error; the others are told only to those who debug.
+  around_.log.log(news || !same_again ? spdlog::level::err : spdlog::level::debug,
+                  "function {}: instance {} could not be started ({}): {}; {}next try in {} at the earliest{}",
+                  runtime_->function->name, one.self->name(), report.reason, printable(report.detail),
+                  others ? std::to_string(others) + " ready or starting remain, " : std::string(),
+                  in_words(backoff_.retry_at() - now), as_tail(report.last_lines));
+  remember_failure(std::move(report.reason), std::move(report.detail), std::move(report.last_lines));
+}
+
+/// What dies while frozen did not fail at its work, so it delays no start: whoever calls next gets another one.
+void lifecycle::crashed(const tracked& one, bool frozen, exit_report& report, time_point now) {
+  const bool delays = !frozen && backoff_.crashed(one.began, one.ready_at, now, around_.random());
+  const auto lived = in_words(now - one.ready_at);
+  around_.log.warn("function {}: instance {} ended by itself {} after it was ready, with {} in flight ({}): {}{}{}",
+                   runtime_->function->name, one.self->name(), lived, one.self->slots_taken(), report.reason,
+                   printable(report.detail),
+                   delays ? "; it keeps ending, next try in " + in_words(backoff_.retry_at() - now) : std::string(),
+                   as_tail(report.last_lines));
+  if (!delays) return;
+  remember_failure(std::move(report.reason), "it keeps ending soon after it was ready: " + report.detail,
+                   std::move(report.last_lines));
+}
+
+void lifecycle::remember_failure(std::string reason, std::string detail, std::vector<std::string> last_lines) {
+  auto why = std::make_shared<start_failure>();
+  why->reason = std::move(reason);
+  why->detail = std::move(detail);
+  why->last_lines = std::move(last_lines);
+  why->retry_at = backoff_.retry_at();
+  failure_ = std::move(why);
+}
+
+void lifecycle::refuse_while_nothing_comes(time_point now) {
+  if (refusing_ || !backoff_.waiting(now)) return;
+  const auto may_come = [](const tracked& one) { return one.at < phase::stopping && one.at != phase::ejected; };
+  if (std::ranges::any_of(instances_, may_come)) return;
+  assert(failure_);
+  refusing_ = true;
+  runtime_->lot.fail(failure_);
+}
+
+void lifecycle::release_slow_answers(time_point now) {
+  if (config_->concurrency > 0 || runtime_->lot.parked() == 0 || now < overdue_at_) return;
+  overdue_at_ = now + tick;  // once a tick, however often demand asks for an evaluation
+  runtime_->lot.offer_overdue();
+}
+
+void lifecycle::end_backoff(time_point now) {
+  if (backoff_.waiting(now)) return;
+  failure_.reset();
+  if (!std::exchange(refusing_, false)) return;
+  runtime_->lot.clear_failure();
+}
+
+void lifecycle::on_output(std::uint64_t id, std::string line) {
+  const auto& function = runtime_->function;
+  const auto& name = find(id).self->name();
+  around_.log.info("[{} {}] {}", function->name, name, printable(line));
+  function->output.add(name, std::move(line), around_.wall());
+}
+
+}  // namespace rouse::activator
