@@ -151,10 +151,11 @@ parking_lot::park_result parking_lot::park(waiter& w, std::uint64_t bytes, turn 
     const std::lock_guard lock(mutex_);
     if (closed_) return park_result::moved;
     if (failure_ != nullptr && !any_open()) return park_result::start_failed;
-    const std::uint32_t requests = as == turn::retry ? 0 : 1;
+    const std::uint32_t requests = as == turn::retry || as == turn::ticket ? 0 : 1;
+    if (as == turn::ticket) bytes = 0;
     if (as == turn::moved) {
       budget_.force(requests, bytes);
-    } else if (!budget_.admit(requests, bytes)) {
+    } else if (as != turn::ticket && !budget_.admit(requests, bytes)) {
       return park_result::queue_full;
     }
     w.lot_ = this;
@@ -162,7 +163,7 @@ parking_lot::park_result parking_lot::park(waiter& w, std::uint64_t bytes, turn 
     w.bytes_ = bytes;
     w.pinned_ = pinned;
     const bool alone = queue_.empty();
-    enqueue(w, as != turn::newcomer);
+    enqueue(w, as == turn::retry || as == turn::moved);
     grant_free(!alone, out);
     queued = w.place_ == waiter::where::queued;
   }

@@ -1,5 +1,4 @@
-// New connections to instances: never more than the instance has slots, never more than four in progress, and none that
-// waits for the kernel's retransmits.
+#include "gateway/dial.hpp"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -11,7 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "gateway/session.hpp"
+#include "gateway/worker.hpp"
 
 namespace rouse::gateway {
 
@@ -61,58 +60,56 @@ bool connected_to_itself(tcp_socket& socket) {
 
 }  // namespace
 
-awaitable<void> session::pause(std::chrono::milliseconds time) {
+awaitable<void> dialler::pause(std::chrono::milliseconds time) {
   pause_.expires_after(time);
   co_await pause_.async_wait(as_result);
 }
 
-/// Makes upstream_ out of a descriptor that is already counted as a connection.
-bool session::adopt_upstream(router::instance& on, int descriptor) {
-  upstream_ = std::make_unique<upstream>(worker_.context(), on);
+/// Makes made_ out of a descriptor that is already counted as a connection.
+bool dialler::adopt(router::instance& on, int descriptor) {
+  made_ = std::make_unique<upstream>(worker_.context(), on);
   error_code ec;
-  upstream_->socket.assign(on.where().v6 ? tcp::v6() : tcp::v4(), descriptor, ec);
+  made_->socket.assign(on.where().v6 ? tcp::v6() : tcp::v4(), descriptor, ec);
   if (ec) {
     ::close(descriptor);
-    upstream_.reset();
+    made_.reset();
     return false;
   }
-  upstream_->socket.non_blocking(true, ec);
+  made_->socket.non_blocking(true, ec);
   error_code ignored;
-  upstream_->socket.set_option(tcp::no_delay(true), ignored);
+  made_->socket.set_option(tcp::no_delay(true), ignored);
   char byte;
   const auto n = ::recv(descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return true;
-  upstream_.reset();  // closed meanwhile
+  made_.reset();  // closed meanwhile
   return false;
 }
 
-/// Fills upstream_. False when interrupted, or when the instance refuses (connect_error_ says how).
-awaitable<bool> session::connect() {
-  auto& on = slot_.on();
-  connect_error_.clear();
-  enter(phase::dialling, limits_->timeout, steady::now());
+awaitable<std::unique_ptr<upstream>> dialler::connect(router::instance& on, bool idempotent) {
+  error_.clear();
+  cancelled_ = false;
   auto wait = std::chrono::milliseconds(first_pause);
-  for (unsigned dial = 0; interrupted_ == interruption::none;) {
+  for (unsigned dial = 0; !cancelled_;) {
     if (const int probe = on.connections.probe_socket.exchange(-1); probe >= 0) {
       // As with any kept connection: an old one may be closing at this moment.
       const bool old = router::instance::steady_now() - on.ready_ns() > 1'000'000'000;
-      if (old && !head_.idempotent) {
+      if (old && !idempotent) {
         ::close(probe);
         on.connections.connections.fetch_sub(1, std::memory_order_seq_cst);
-      } else if (adopt_upstream(on, probe)) {
-        upstream_->reused = old;
-        co_return true;
+      } else if (adopt(on, probe)) {
+        made_->reused = old;
+        co_return std::move(made_);
       }
       continue;
     }
     if (!reserve(on)) {
       if (worker_.pool().drop_one(on)) continue;
-      const int borrowed = co_await borrow(on);
-      if (borrowed >= 0 && adopt_upstream(on, borrowed)) {
-        upstream_->reused = true;
-        co_return true;
+      const int borrowed = co_await borrow(on, idempotent);
+      if (borrowed >= 0 && adopt(on, borrowed)) {
+        made_->reused = true;
+        co_return std::move(made_);
       }
-      if (borrowed < 0 && interrupted_ == interruption::none) co_await pause(first_pause);
+      if (borrowed < 0 && !cancelled_) co_await pause(first_pause);
       continue;
     }
     if (on.connections.dialling.fetch_add(1, std::memory_order_relaxed) >= most_dialling) {
@@ -124,19 +121,25 @@ awaitable<bool> session::connect() {
     }
     const auto ec = co_await connect_once(on, patience_for(dial++));
     on.connections.dialling.fetch_sub(1, std::memory_order_relaxed);
-    if (!ec) co_return true;
-    upstream_.reset();
-    if (ec == asio::error::timed_out || interrupted_ != interruption::none) continue;
-    connect_error_ = ": " + ec.message();
-    co_return false;
+    if (!ec) co_return std::move(made_);
+    made_.reset();
+    if (ec == asio::error::timed_out || cancelled_) continue;
+    error_ = ": " + ec.message();
+    break;
   }
-  co_return false;
+  co_return nullptr;
+}
+
+void dialler::cancel() {
+  cancelled_ = true;
+  error_code ignored;
+  if (made_) made_->socket.cancel(ignored);
 }
 
 /// One connect, given up after `patience` (timed_out). The caller has reserved it.
-awaitable<error_code> session::connect_once(router::instance& on, std::chrono::milliseconds patience) {
-  upstream_ = std::make_unique<upstream>(worker_.context(), on);
-  auto& socket = upstream_->socket;
+awaitable<error_code> dialler::connect_once(router::instance& on, std::chrono::milliseconds patience) {
+  made_ = std::make_unique<upstream>(worker_.context(), on);
+  auto& socket = made_->socket;
   const auto to = endpoint_of(on.where());
   error_code ec;
   socket.open(to.protocol(), ec);
@@ -176,9 +179,9 @@ awaitable<error_code> session::connect_once(router::instance& on, std::chrono::m
 }
 
 /// Asks another worker for an idle connection of its own, since no new one may be made. -1 when none has one.
-/// Not interrupted: the reply names the instance, which lives only as long as slot_ is held. Every worker answers
+/// Not interrupted: the reply names the instance, which lives only as long as its slot is held. Every worker answers
 /// promptly.
-awaitable<int> session::borrow(router::instance& on) {
+awaitable<int> dialler::borrow(router::instance& on, bool any_age) {
   struct reply {
     int descriptor = -1;
     bool done = false;
@@ -186,7 +189,6 @@ awaitable<int> session::borrow(router::instance& on) {
   for (auto* other : worker_.shared().workers) {
     if (other == &worker_ || on.connections.idle[other->index()].load(std::memory_order_relaxed) == 0) continue;
     auto answer = std::make_shared<reply>();
-    const bool any_age = head_.idempotent;
     other->post([other, &on, any_age, answer, this] {
       // An older connection may be closing at this moment: of no use to a request that cannot be sent twice, so it
       // makes room.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "gateway/request_view.hpp"
 #include "gateway/session.hpp"
 
 namespace rouse::gateway {
@@ -27,41 +28,6 @@ std::int64_t steady_ns(steady::time_point at) {
 std::uint64_t seconds_until(steady::time_point when) {
   const auto left = std::chrono::ceil<std::chrono::seconds>(when - steady::now()).count();
   return static_cast<std::uint64_t>(std::max<std::int64_t>(1, left));
-}
-
-std::string_view without_port(std::string_view host) {
-  const auto bracket = host.rfind(']');
-  const auto colon = host.rfind(':');
-  if (colon == std::string_view::npos || (bracket != std::string_view::npos && colon < bracket)) return host;
-  return host.substr(0, colon);
-}
-
-/// router::request_view::field over a request_head: all values of one name, joined as HTTP joins them.
-bool field_value(const void* fields, std::string_view name, std::string& value) {
-  const auto& head = *static_cast<const http::request_head*>(fields);
-  bool found = false;
-  value.clear();
-  for (const auto& field : head.fields) {
-    const bool same = field.name.size() == name.size() &&
-                      std::equal(name.begin(), name.end(), field.name.begin(), [](char wanted, char sent) {
-                        return wanted == (sent >= 'A' && sent <= 'Z' ? static_cast<char>(sent + 32) : sent);
-                      });
-    if (!same) continue;
-    if (found) value += ", ";
-    value += field.value;
-    found = true;
-  }
-  return found;
-}
-
-router::request_view view_of(const http::request_head& head) {
-  router::request_view view;
-  view.method = head.method;
-  view.host = without_port(head.host);
-  view.target = head.target;
-  view.fields = &head;
-  view.field = &field_value;
-  return view;
 }
 
 }  // namespace
@@ -188,6 +154,11 @@ bool session::admit(answer& why) {
   return prepare_body(why);
 }
 
+awaitable<void> session::pause(std::chrono::milliseconds time) {
+  pause_.expires_after(time);
+  co_await pause_.async_wait(as_result);
+}
+
 awaitable<bool> session::exchange() {
   begin_exchange();
   answer why;
@@ -213,7 +184,7 @@ awaitable<bool> session::exchange() {
   auto end = attempt_end::refused;
   for (unsigned tries = 1;; ++tries) {
     end = co_await attempt();
-    if (end == attempt_end::untouched && !connect_error_.empty()) co_await let_crash_be_seen();
+    if (end == attempt_end::untouched && !dial_.error().empty()) co_await let_crash_be_seen();
     note_failure(end);
     if (!may_retry(end) || tries == most_tries) break;
     if (!on_reused_ && !retrying) {
@@ -380,11 +351,14 @@ bool session::explain_failure(const std::shared_ptr<const activator::start_failu
 /// One try on the instance of slot_.
 awaitable<session::attempt_end> session::attempt() {
   request_sent_ = wrote_any_ = on_reused_ = false;
-  connect_error_.clear();
+  dial_.clear_error();
   auto now = steady::now();
   upstream_ = worker_.pool().take(slot_.on(), head_.idempotent, now);
   if (!upstream_) {
-    if (!co_await connect()) {
+    if (interrupted_ != interruption::none) co_return attempt_end::refused;
+    enter(phase::dialling, limits_->timeout, now);
+    upstream_ = co_await dial_.connect(slot_.on(), head_.idempotent);
+    if (!upstream_) {
       ++counted_attempts_;
       co_return attempt_end::untouched;
     }
@@ -579,7 +553,7 @@ awaitable<bool> session::conclude(attempt_end end) {
   } else if (end == attempt_end::refused) {
     why = std::move(refusal_);
   } else {
-    why.detail = end == attempt_end::untouched ? "the instance could not be reached" + connect_error_
+    why.detail = end == attempt_end::untouched ? "the instance could not be reached" + dial_.error()
                                                : "the instance closed the connection before it answered";
   }
   const auto* fallback = fallback_for(why.status);

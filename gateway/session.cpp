@@ -54,6 +54,7 @@ session::session(worker& on, tcp_socket socket, const tcp::endpoint& peer)
     : worker_(on),
       socket_(std::move(socket)),
       pause_(on.context()),
+      dial_(on, pause_),
       caller_(text_of(peer)),
       trusted_(is_trusted(on.shared().server.trusted_proxies, peer)),
       read_size_(first_read) {}
@@ -212,6 +213,7 @@ void session::cancel_waits() {
   error_code ignored;
   socket_.cancel(ignored);
   if (upstream_) upstream_->socket.cancel(ignored);
+  dial_.cancel();
   pause_.cancel();
 }
 

@@ -5,7 +5,7 @@
 // caller and the end of the daemon interrupt it by naming a reason and cancelling whatever it waits for.
 //
 // The code stands in the order of the walk: session.cpp (heads, refusals), exchange.cpp (match, slot, attempts),
-// dial.cpp (connections), relay.cpp (bodies), tunnel.cpp (after 101).
+// relay.cpp (bodies), tunnel.cpp (after 101).
 
 #include <cstdint>
 #include <memory>
@@ -17,6 +17,7 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/intrusive/list_hook.hpp>
 
+#include "gateway/dial.hpp"
 #include "gateway/fd_watch.hpp"
 #include "gateway/http/compose.hpp"
 #include "gateway/http/message.hpp"
@@ -27,7 +28,7 @@
 
 namespace rouse::gateway {
 
-class session final : public sweep_entry, public fd_watch::client, public session_hook {
+class session final : public sweep_entry, public fd_watch::client, public worker_task {
  public:
   session(worker& on, tcp_socket socket, const tcp::endpoint& peer);
   ~session();
@@ -36,9 +37,9 @@ class session final : public sweep_entry, public fd_watch::client, public sessio
   awaitable<void> run();
 
   /// No more requests after the one in progress; ends an idle connection.
-  void drain();
+  void drain() override;
   /// The daemon ends now.
-  void close();
+  void close() override;
 
   void on_sweep(steady::time_point now) override;
   void on_peer_closed() override;
@@ -108,12 +109,6 @@ class session final : public sweep_entry, public fd_watch::client, public sessio
   [[nodiscard]] answer explain_interruption() const;
   void abandon_upstream();
   void end_exchange(unsigned status);
-
-  // dial.cpp
-  awaitable<bool> connect();
-  bool adopt_upstream(router::instance& on, int descriptor);
-  awaitable<int> borrow(router::instance& on);
-  awaitable<error_code> connect_once(router::instance& on, std::chrono::milliseconds patience);
   awaitable<void> pause(std::chrono::milliseconds time);
 
   // relay.cpp
@@ -149,6 +144,7 @@ class session final : public sweep_entry, public fd_watch::client, public sessio
   worker& worker_;
   tcp_socket socket_;
   timer pause_;  ///< waits of the main coroutine that are not on a socket
+  dialler dial_;
   const std::string caller_;
   const bool trusted_;
   boost::beast::flat_buffer in_;  ///< the head in progress and what followed it; stable during an exchange
@@ -185,7 +181,6 @@ class session final : public sweep_entry, public fd_watch::client, public sessio
   std::optional<double> cold_ms_;
   answer refusal_;
   unsigned counted_attempts_ = 0;
-  std::string connect_error_;
   bool on_reused_ = false;  ///< the attempt in progress goes over a connection that was used before
   std::uint64_t bytes_in_ = 0;
   std::uint64_t bytes_out_ = 0;

@@ -14,14 +14,14 @@ namespace rouse::gateway {
 
 /// An exchange that nobody waits for any more: the caller left or the time was up. Holds its slot while the instance
 /// still works on it.
-class lingering final : public sweep_entry, public session_hook {
+class lingering final : public sweep_entry, public worker_task {
  public:
   lingering(std::unique_ptr<upstream> connection_in, activator::slot held, steady::time_point until_in)
       : slot(std::move(held)), connection(std::move(connection_in)), until(until_in) {}
   void on_sweep(steady::time_point now) override {
     if (now >= until) close();
   }
-  void close() {
+  void close() override {
     error_code ignored;
     connection->socket.cancel(ignored);
     closed = true;
@@ -33,13 +33,17 @@ class lingering final : public sweep_entry, public session_hook {
   bool closed = false;
 };
 
-struct worker_members {
-  template <typename T>
-  using list =
-      boost::intrusive::list<T, boost::intrusive::base_hook<session_hook>, boost::intrusive::constant_time_size<false>>;
-  list<session> sessions;
-  list<lingering> lingerings;
-};
+namespace {
+
+awaitable<void> watch_out(std::unique_ptr<lingering> one) {
+  auto discard = std::make_unique<std::array<char, 16 * 1024>>();
+  while (!one->closed) {
+    const auto [ec, n] = co_await one->connection->socket.async_read_some(asio::buffer(*discard), as_result);
+    if (ec) break;
+  }
+}
+
+}  // namespace
 
 worker::worker(unsigned index, site& shared)
     : index_(index),
@@ -47,8 +51,7 @@ worker::worker(unsigned index, site& shared)
       watch_(context_),
       pool_(context_, watch_, index),
       mailbox_([this] { asio::post(context_, [this] { mailbox_.deliver(); }); }),
-      sweep_timer_(context_),
-      members_(std::make_unique<worker_members>()) {
+      sweep_timer_(context_) {
   std::random_device device;
   serve_by(shared.first_view);
   random_state_ = (static_cast<std::uint64_t>(device()) << 32) | device();
@@ -90,9 +93,8 @@ void worker::begin(int descriptor, const tcp::endpoint& peer) {
   error_code ignored;
   socket.set_option(tcp::no_delay(true), ignored);
   auto one = std::make_unique<session>(*this, std::move(socket), peer);
-  members_->sessions.push_back(*one);
+  join(*one);
   sweep(*one);
-  if (draining_) one->drain();
   spawn(serve(std::move(one)));
 }
 
@@ -132,17 +134,15 @@ void worker::linger(std::unique_ptr<upstream> connection, activator::slot held, 
   connection->socket.shutdown(tcp::socket::shutdown_send, ec);
   if (ec) return;
   auto one = std::make_unique<lingering>(std::move(connection), std::move(held), steady::now() + grace);
-  members_->lingerings.push_back(*one);
+  members_.push_back(*one);
   sweep(*one);
   spawn(watch_out(std::move(one)));
 }
 
-awaitable<void> worker::watch_out(std::unique_ptr<lingering> one) {
-  auto discard = std::make_unique<std::array<char, 16 * 1024>>();
-  while (!one->closed) {
-    const auto [ec, n] = co_await one->connection->socket.async_read_some(asio::buffer(*discard), as_result);
-    if (ec) break;
-  }
+void worker::join(worker_task& one) {
+  members_.push_back(one);
+  if (draining_) one.drain();
+  if (closing_) one.close();
 }
 
 void worker::sweep(sweep_entry& entry) {
@@ -167,15 +167,14 @@ void worker::arm_sweep() {
 void worker::drain() {
   post([this] {
     draining_ = true;
-    for (auto& one : members_->sessions) one.drain();
+    for (auto& one : members_) one.drain();
   });
 }
 
 void worker::close() {
   post([this] {
     draining_ = closing_ = true;
-    for (auto& one : members_->sessions) one.close();
-    for (auto& one : members_->lingerings) one.close();
+    for (auto& one : members_) one.close();
   });
 }
 

@@ -24,11 +24,22 @@
 namespace rouse::gateway {
 
 class session;
-class lingering;
 
-/// Membership in a worker's list of sessions, or of lingering exchanges.
-using session_hook = boost::intrusive::list_base_hook<boost::intrusive::tag<class in_worker>,
-                                                      boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+using worker_hook = boost::intrusive::list_base_hook<boost::intrusive::tag<class in_worker>,
+                                                     boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+
+/// What runs on a worker and must be told when the daemon drains or ends: a caller's session, an abandoned exchange, the
+/// delivery of an event. In the worker's list until it is destroyed.
+class worker_task : public worker_hook {
+ public:
+  /// Begin nothing new.
+  virtual void drain() {}
+  /// End now, without destroying anything before this returns.
+  virtual void close() = 0;
+
+ protected:
+  ~worker_task() = default;
+};
 
 /// A view as one worker's exchanges hold it: counted without atomic instructions, on that worker's thread only.
 struct held_view {
@@ -84,12 +95,13 @@ class worker {
   void sweep(sweep_entry& entry);
   /// Keeps an abandoned exchange's slot until the instance ended it, at most `grace`: what still works is not idle.
   void linger(std::unique_ptr<upstream> connection, activator::slot held, std::chrono::milliseconds grace);
+  /// Tells it of drain() and close(), also when they have been called already; it leaves when destroyed.
+  void join(worker_task& one);
+  /// Runs a coroutine, which run() waits for.
+  void spawn(awaitable<void> task);
 
  private:
-  friend class session;
   awaitable<void> serve(std::unique_ptr<session> one);
-  awaitable<void> watch_out(std::unique_ptr<lingering> one);
-  void spawn(awaitable<void> task);
   void begin(int descriptor, const tcp::endpoint& peer);
   void arm_sweep();
   void stop_if_done();
@@ -107,8 +119,10 @@ class worker {
   std::atomic<std::uint32_t> load_{0};
   worker_stats stats_;
   view_pin view_;
-  std::unique_ptr<struct worker_members> members_;  ///< what runs here, to be told of drain and end
-  std::size_t tasks_ = 0;                           ///< coroutines that run
+  boost::intrusive::list<worker_task, boost::intrusive::base_hook<worker_hook>,
+                         boost::intrusive::constant_time_size<false>>
+      members_;
+  std::size_t tasks_ = 0;  ///< coroutines that run
   bool draining_ = false;
   bool closing_ = false;
   bool stopping_ = false;
