@@ -3,6 +3,7 @@
 #include "activator/lifecycle.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cassert>
 #include <utility>
 
@@ -107,7 +108,8 @@ load_meter::reading lifecycle::read_load() const {
 }
 
 std::uint64_t lifecycle::waiting_events() const {
-  return around_.backlog ? around_.backlog(*runtime_) : 0;
+  const auto all = runtime_->function->events_waiting.load(std::memory_order_relaxed);
+  return static_cast<std::uint64_t>(std::ceil(share_ * static_cast<double>(all)));
 }
 
 void lifecycle::follow_schedule(time_point now) {

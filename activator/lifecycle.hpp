@@ -42,8 +42,6 @@ struct surroundings {
   unsigned workers = 1;                                         ///< sizes the instances' ledgers
   std::function<double()> random;                               ///< uniform in [0, 1)
   std::function<std::chrono::system_clock::time_point()> wall;  ///< for what people read, and for schedules
-  /// Events that wait at their source for this revision; not set where there are no triggers.
-  std::function<std::uint64_t(const revision_runtime&)> backlog{};
   /// Asks whoever has a frozen instance in this pool to end it; true when one will. May be unset.
   std::function<bool(std::uint32_t pool)> make_room{};
   std::uint64_t next_id = 1;

@@ -61,6 +61,13 @@ bool session::match(answer& why) {
   switch (found.error) {
     case router::route_error::none:
       target_ = found.target;
+      kind_ = found.kind;
+      if (kind_ == router::route_kind::function && head_.respond_async && now.snapshot->functions[found.function].expose_async)
+        kind_ = router::route_kind::async_function;
+      if (kind_ != router::route_kind::function) {
+        match_kept(found);
+        return true;
+      }
       revision_named_ = found.revision != router::route_match::not_named;
       return choose(*now.services[found.function],
                     revision_named_
@@ -85,6 +92,17 @@ bool session::match(answer& why) {
   why.detail =
       "no route and no function URL matches this host and path; see `routes` and `functions` in the configuration";
   return false;
+}
+
+/// What is handed in chooses its revision when it is delivered.
+void session::match_kept(const router::route_match& found) {
+  const auto& now = *view_->view;
+  kept_for_.clear();
+  if (kind_ == router::route_kind::bus) kept_for_ = now.snapshot->buses[found.function].name;
+  if (kind_ != router::route_kind::async_function) return;
+  service_ = now.services[found.function].get();
+  if (found.revision != router::route_match::not_named)
+    kept_for_ = now.snapshot->functions[found.function].revisions[found.revision].name;
 }
 
 /// Sets the revision: the one of that name, or by lanes, stickiness and weights.
@@ -163,7 +181,10 @@ awaitable<bool> session::exchange() {
   begin_exchange();
   answer why;
   bool admitted = admit(why);
-  if (admitted) admitted = match(why) && admit_rate(why);
+  kind_ = router::route_kind::function;
+  if (admitted) admitted = match(why);
+  if (admitted && kind_ != router::route_kind::function) co_return co_await hand_in();
+  if (admitted) admitted = admit_rate(why);
   if (!admitted) {
     if (!counters_) worker_.stats().unmatched.add();
     const auto status = why.status;

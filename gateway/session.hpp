@@ -5,7 +5,7 @@
 // caller and the end of the daemon interrupt it by naming a reason and cancelling whatever it waits for.
 //
 // The code stands in the order of the walk: session.cpp (heads, refusals), exchange.cpp (match, slot, attempts),
-// relay.cpp (bodies), tunnel.cpp (after 101).
+// relay.cpp (bodies), tunnel.cpp (after 101), hand_in.cpp (what is kept instead).
 
 #include <cstdint>
 #include <memory>
@@ -21,10 +21,12 @@
 #include "gateway/fd_watch.hpp"
 #include "gateway/http/compose.hpp"
 #include "gateway/http/message.hpp"
+#include "gateway/intake.hpp"
 #include "gateway/net.hpp"
 #include "gateway/stats.hpp"
 #include "gateway/sweep.hpp"
 #include "gateway/worker.hpp"
+#include "router/routes.hpp"
 
 namespace rouse::gateway {
 
@@ -91,6 +93,7 @@ class session final : public sweep_entry, public fd_watch::client, public worker
   awaitable<bool> exchange();
   void begin_exchange();
   bool match(answer& why);
+  void match_kept(const router::route_match& found);
   bool choose(const activator::service& among, std::string_view revision, answer& why);
   bool choose_again(answer& why);
   bool admit(answer& why);
@@ -136,6 +139,13 @@ class session final : public sweep_entry, public fd_watch::client, public worker
   void request_is_sent();
   void progress();
 
+  // hand_in.cpp
+  awaitable<bool> hand_in();
+  awaitable<bool> read_whole_body(std::string& out, std::uint64_t most, answer& why);
+  intake_request make_intake_request(std::string body);
+  awaitable<bool> end_hand_in(answer why);
+  awaitable<bool> answer_kept(const intake_reply& reply);
+
   // tunnel.cpp
   awaitable<attempt_end> tunnel();
   awaitable<void> tunnel_up();
@@ -167,6 +177,8 @@ class session final : public sweep_entry, public fd_watch::client, public worker
   activator::revision_counters* counters_ = nullptr;
   bool moved_ = false;           ///< obtain_slot(): the revision has to be chosen again
   bool revision_named_ = false;  ///< by the caller, as NAME@REV
+  router::route_kind kind_ = router::route_kind::function;
+  std::string kept_for_;  ///< of what is handed in: the bus, or the revision that the caller names
   std::string route_scratch_;
   std::string_view target_;
   std::string id_scratch_;

@@ -13,6 +13,7 @@
 
 namespace rouse::gateway {
 
+class intake;
 class worker;
 
 struct site {
@@ -21,6 +22,7 @@ struct site {
   access_logger& access;
   spdlog::logger& log;
   bool expose_errors = false;    ///< failed starts are explained to callers
+  intake* events = nullptr;      ///< set before any worker runs
   std::vector<worker*> workers;  ///< by index; filled before any of them runs
 };
 

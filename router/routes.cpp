@@ -11,7 +11,27 @@
 namespace rouse::router {
 namespace {
 
-constexpr std::string_view url_prefix = "/function/";
+constexpr std::string_view function_prefix = "/function/";
+constexpr std::string_view async_prefix = "/async-function/";
+constexpr std::string_view bus_prefix = "/bus/";
+constexpr std::string_view invocation_prefix = "/invocations/";
+
+/// One look at the second byte keeps this off the routes' bill.
+bool is_built_in(std::string_view path) {
+  if (path.size() < 2) return false;
+  switch (path[1]) {
+    case 'f':
+      return path.starts_with(function_prefix);
+    case 'a':
+      return path.starts_with(async_prefix);
+    case 'b':
+      return path.starts_with(bus_prefix);
+    case 'i':
+      return path.starts_with(invocation_prefix);
+    default:
+      return false;
+  }
+}
 
 /// Where slash number `count` (from 1) of `path` stands; its size when there are not so many.
 std::size_t slash_position(std::string_view path, std::uint32_t count) {
@@ -21,7 +41,7 @@ std::size_t slash_position(std::string_view path, std::uint32_t count) {
 }
 
 route_match failed(route_error error, std::uint32_t function = 0) {
-  return {error, function, route_match::not_named, {}};
+  return {error, function, route_match::not_named, {}, route_kind::function};
 }
 
 /// The index of the revision called `name`, or route_match::not_named. Functions have few.
@@ -52,7 +72,8 @@ struct route_table::index {
 
   /// A function as the built-in URLs know it.
   struct alignas(64) named_function {
-    bool exposed = false;
+    bool exposed = false;        ///< as /function/NAME
+    bool exposed_async = false;  ///< as /async-function/NAME
     packed_text<56> name;
   };
 
@@ -61,6 +82,7 @@ struct route_table::index {
     for (std::uint32_t number = 0; number < made.size(); ++number) {
       const config::function& function = snapshot.functions[number];
       made[number].exposed = function.expose_http;
+      made[number].exposed_async = function.expose_async;
       texts.pack(made[number].name, function.name);
       functions.insert(hash_finish(hash_text(function.name)), number);
     }
@@ -94,8 +116,10 @@ struct route_table::index {
                           [&](std::uint32_t number) { return texts.view(named[number].name) == name; });
   }
 
-  [[nodiscard]] route_match function_url(std::string_view target, const normalised_path& path,
+  [[nodiscard]] route_match built_in(std::string_view target, const normalised_path& path, std::string& scratch) const;
+  [[nodiscard]] route_match function_url(std::string_view prefix, std::string_view target, const normalised_path& path,
                                          std::string& scratch) const;
+  [[nodiscard]] route_match bus_url(std::string_view name) const;
   [[nodiscard]] std::string_view rewritten(std::uint32_t number, std::string_view target, const normalised_path& path,
                                            std::string& scratch) const;
 
@@ -106,15 +130,37 @@ struct route_table::index {
   route_index routes;
 };
 
+route_match route_table::index::built_in(std::string_view target, const normalised_path& path,
+                                         std::string& scratch) const {
+  if (path.key.starts_with(function_prefix)) return function_url(function_prefix, target, path, scratch);
+  if (path.key.starts_with(async_prefix)) {
+    auto found = function_url(async_prefix, target, path, scratch);
+    found.kind = route_kind::async_function;
+    return found;
+  }
+  if (path.key.starts_with(bus_prefix)) return bus_url(path.key.substr(bus_prefix.size()));
+  return {route_error::none, 0, route_match::not_named, path.key.substr(invocation_prefix.size()),
+          route_kind::invocation};
+}
+
+route_match route_table::index::bus_url(std::string_view name) const {
+  for (std::uint32_t number = 0; number < snapshot.buses.size(); ++number) {
+    if (snapshot.buses[number].name == name)
+      return {route_error::none, number, route_match::not_named, {}, route_kind::bus};
+  }
+  return failed(route_error::no_route);
+}
+
 /// `/function/NAME[@REV][/rest]`. The rest is passed on as sent unless a dot segment reached back over the name.
-route_match route_table::index::function_url(std::string_view target, const normalised_path& path,
-                                             std::string& scratch) const {
-  std::string_view name = path.key.substr(url_prefix.size());
+route_match route_table::index::function_url(std::string_view prefix, std::string_view target,
+                                             const normalised_path& path, std::string& scratch) const {
+  std::string_view name = path.key.substr(prefix.size());
   name = name.substr(0, name.find('/'));
   const std::size_t at = name.find('@');
   const std::uint32_t number = find_function(name.substr(0, at));
   if (number == flat_index::none) return failed(route_error::no_route);
-  if (!named[number].exposed) return failed(route_error::no_route);
+  if (prefix == function_prefix ? !named[number].exposed : !named[number].exposed_async)
+    return failed(route_error::no_route);
   std::uint32_t revision = route_match::not_named;
   if (at != std::string_view::npos) {
     revision = find_revision(snapshot.functions[number], name.substr(at + 1));
@@ -125,11 +171,11 @@ route_match route_table::index::function_url(std::string_view target, const norm
   const std::string_view query = path.query(target);
   if (path.untouched < end)
     return {route_error::none, number, revision,
-            compose(scratch, end < path.path.size() ? "" : "/", path.path.substr(end), query)};
+            compose(scratch, end < path.path.size() ? "" : "/", path.path.substr(end), query), route_kind::function};
   const std::size_t sent_end = slash_position(path.raw, 3);
-  if (sent_end < path.raw.size()) return {route_error::none, number, revision, target.substr(sent_end)};
+  if (sent_end < path.raw.size()) return {route_error::none, number, revision, target.substr(sent_end), route_kind::function};
   return {route_error::none, number, revision,
-          query.empty() ? std::string_view("/") : compose(scratch, "/", {}, query)};
+          query.empty() ? std::string_view("/") : compose(scratch, "/", {}, query), route_kind::function};
 }
 
 /// The remainder is the normalised one: no `..` of the caller's gets above what the rewrite put in front.
@@ -151,13 +197,14 @@ route_match route_table::match(const request_view& request, std::string& scratch
   scratch.clear();
   normalised_path path;
   if (!whole_server && !normalise(request.target, scratch, path)) return failed(route_error::bad_target);
-  if (index_->snapshot.server.function_urls && path.key.starts_with(url_prefix))
-    return index_->function_url(request.target, path, scratch);
+  if (index_->snapshot.server.function_urls && is_built_in(path.key))
+    return index_->built_in(request.target, path, scratch);
 
   const route_index::entry found = index_->routes.find(request, path.key);
   if (found.route == route_index::none) return failed(route_error::no_route);
   return {route_error::none, found.function, route_match::not_named,
-          found.rewrites ? index_->rewritten(found.route, request.target, path, scratch) : request.target};
+          found.rewrites ? index_->rewritten(found.route, request.target, path, scratch) : request.target,
+          route_kind::function};
 }
 
 }  // namespace rouse::router

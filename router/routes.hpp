@@ -1,6 +1,6 @@
 #pragma once
 // Which function a request is for. Pure and immutable: built from a snapshot, read by every worker. Knows the built-in
-// URLs (/function/NAME[@REV][/rest], before all routes) and the `routes` of the config; first match wins.
+// URLs (/function/NAME[@REV][/rest] and others, before all routes) and the `routes` of the config; first match wins.
 
 #include <cstdint>
 #include <memory>
@@ -22,6 +22,14 @@ struct request_view {
   bool (*field)(const void* fields, std::string_view name, std::string& value) = nullptr;
 };
 
+/// What a URL asks for. All but `function` are built-in URLs.
+enum class route_kind : std::uint8_t {
+  function,        ///< a route, or /function/NAME[@REV][/rest]
+  async_function,  ///< /async-function/NAME[@REV][/rest]
+  bus,             ///< /bus/NAME
+  invocation,      ///< /invocations/ID[/response]
+};
+
 enum class route_error : std::uint8_t {
   none,
   no_route,     ///< nothing matches, or the function is not exposed by that URL
@@ -34,11 +42,13 @@ struct route_match {
   static constexpr std::uint32_t not_named = UINT32_MAX;
 
   route_error error = route_error::none;
-  std::uint32_t function = 0;          ///< index into snapshot.functions; set for none and no_revision
+  std::uint32_t function = 0;          ///< index into snapshot.functions (buses); set for none and no_revision
   std::uint32_t revision = not_named;  ///< of NAME@REV: index into that function's revisions
   /// The target to forward: a view into request_view::target where the function receives what the caller sent,
-  /// otherwise into the scratch string given to match() (or of a literal). Empty unless error is none.
+  /// otherwise into the scratch string given to match() (or of a literal). Empty unless error is none. Of an invocation:
+  /// `ID` or `ID/response`.
   std::string_view target;
+  route_kind kind = route_kind::function;
 };
 
 /// Host: compared in any case and without a trailing dot; `*.example.com` is any name below it, never example.com

@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "config/config.hpp"
 #include "gateway/http/message.hpp"
@@ -75,6 +77,20 @@ struct problem_reply {
 
 /// Appends head and body.
 void compose_problem(std::string& out, const problem_reply& problem);
+
+/// An answer of rouse's own that is no error, or the kept response of a function.
+struct local_reply {
+  unsigned status = 200;
+  const std::vector<std::pair<std::string, std::string>>* fields = nullptr;  ///< none about framing or connection
+  std::string_view body;
+  std::string_view request_id;
+  bool keep_alive = false;
+  bool head_only = false;
+  unsigned caller_version = 11;
+};
+
+/// Appends head and body.
+void compose_local(std::string& out, const local_reply& reply);
 
 /// "Too Many Requests" for 429, and so on; "Unknown" for what has no name.
 [[nodiscard]] std::string_view status_text(unsigned status) noexcept;

@@ -63,6 +63,24 @@ void compose_problem(std::string& out, const problem_reply& problem) {
   if (!problem.head_only && !bodiless) out.append(body);
 }
 
+void compose_local(std::string& out, const local_reply& reply) {
+  const bool bodiless = reply.status == 204 || reply.status == 304;
+  out.append("HTTP/1.1 ").append(std::to_string(reply.status)).append(" ").append(status_text(reply.status));
+  out.append("\r\n");
+  if (reply.fields) {
+    for (const auto& [name, value] : *reply.fields) add(out, name + ": ", value);
+  }
+  if (!bodiless) add(out, "Content-Length: ", std::to_string(reply.body.size()));
+  add(out, "X-Request-Id: ", reply.request_id);
+  if (!reply.keep_alive) {
+    out.append("Connection: close\r\n");
+  } else if (reply.caller_version < 11) {
+    out.append("Connection: keep-alive\r\n");
+  }
+  out.append("\r\n");
+  if (!reply.head_only && !bodiless) out.append(reply.body);
+}
+
 std::string_view status_text(unsigned status) noexcept {
   switch (status) {
     case 100:

@@ -33,7 +33,10 @@ known by_length(std::string_view name) noexcept {
     case 4:
       return same(p, "host") ? known::host : same(p, "date") ? known::date : known::other;
     case 6:
-      return same(p, "expect") ? known::expect : same(p, "server") ? known::server : known::other;
+      return same(p, "expect")   ? known::expect
+             : same(p, "server") ? known::server
+             : same(p, "prefer") ? known::prefer
+                                 : known::other;
     case 7:
       return same(p, "upgrade") ? known::upgrade : same(p, "trailer") ? known::trailer : known::other;
     case 9:

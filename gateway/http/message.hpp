@@ -38,6 +38,7 @@ enum class known : std::uint8_t {
   date,
   server,
   http2_settings,
+  prefer,
   connection_listed  ///< named in Connection, so hop-by-hop; or a look-alike with `_` of a field that rouse writes
 };
 
@@ -58,6 +59,7 @@ struct request_head {
   bool keep_alive = true;          ///< what the caller wants of this connection after the exchange
   bool expect_continue = false;    ///< and there is a body to wait for
   bool upgrade_websocket = false;  ///< GET, HTTP/1.1, Connection: upgrade, Upgrade: websocket (alone), no body
+  bool respond_async = false;      ///< Prefer: respond-async (RFC 7240)
   bool idempotent = false;         ///< GET, HEAD, OPTIONS, PUT, DELETE (TRACE is refused)
   framing body = framing::none;
   std::uint64_t content_length = 0;  ///< when body is `length`; may be 0

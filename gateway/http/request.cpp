@@ -35,6 +35,20 @@ class request_parser final : public head_parser {
   bool expects_other_ = false;
 };
 
+/// Prefer is a list of preferences, each perhaps with a value and parameters behind it (RFC 7240, 2).
+bool prefers_async(std::string_view value) noexcept {
+  while (!value.empty()) {
+    const std::size_t comma = std::min(value.find(','), value.size());
+    std::string_view one = value.substr(0, comma);
+    value.remove_prefix(std::min(comma + 1, value.size()));
+    one = one.substr(0, one.find(';'));
+    while (!one.empty() && (one.front() == ' ' || one.front() == '\t')) one.remove_prefix(1);
+    while (!one.empty() && (one.back() == ' ' || one.back() == '\t')) one.remove_suffix(1);
+    if (iequals(one, "respond-async")) return true;
+  }
+  return false;
+}
+
 std::size_t method_length(std::string_view line) noexcept {
   const std::size_t most = std::min(line.size(), max_method + 1);
   std::size_t n = 0;
@@ -121,6 +135,9 @@ bool request_parser::take_special(known id, std::string_view value) {
     case known::expect:
       expects_ = true;
       expects_other_ = expects_other_ || !iequals(value, "100-continue");
+      return true;
+    case known::prefer:
+      out_.respond_async = out_.respond_async || prefers_async(value);
       return true;
     default:
       return true;
@@ -230,7 +247,7 @@ void request_head::clear() noexcept {
   method = target = host = {};
   version = 11;
   keep_alive = true;
-  expect_continue = upgrade_websocket = idempotent = false;
+  expect_continue = upgrade_websocket = respond_async = idempotent = false;
   body = framing::none;
   content_length = 0;
   fields.clear();

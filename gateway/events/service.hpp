@@ -1,0 +1,134 @@
+#pragma once
+// All that has to do with events in one daemon: the store, the buses, triggers, cron, queued invocations and dead
+// letters. Owned by the daemon; made before the workers run, destroyed after they have ended.
+//
+// Requests come from workers (take()), configurations and questions on the admin thread.
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <spdlog/logger.h>
+
+#include "activator/runtime.hpp"
+#include "config/config.hpp"
+#include "gateway/events/cron_clock.hpp"
+#include "gateway/events/invoker.hpp"
+#include "gateway/events/store/store.hpp"
+#include "gateway/events/trigger.hpp"
+#include "gateway/intake.hpp"
+#include "gateway/worker.hpp"
+
+namespace rouse::gateway::events {
+
+/// What people see of one trigger.
+struct trigger_status {
+  std::string name;
+  std::string source;  ///< "bus orders", "cron"
+  std::string function;
+  std::uint64_t delivered = 0;
+  std::uint64_t retried = 0;
+  std::uint64_t dead = 0;
+  std::uint64_t filtered = 0;
+  std::uint64_t in_flight = 0;
+  std::uint64_t waiting = 0;
+  std::uint64_t waiting_retry = 0;
+  std::optional<wall_time> oldest;  ///< the first event that is not settled
+  std::string paused;               ///< why nothing is delivered at the moment
+};
+
+struct queue_status {
+  std::string function;
+  std::uint64_t requests = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t in_flight = 0;
+  std::string paused;
+};
+
+struct events_status {
+  std::vector<trigger_status> triggers;
+  std::vector<queue_status> queues;
+  std::vector<dead_letter_usage> dead_letters;
+};
+
+class service final : public intake, public event_sink {
+ public:
+  struct surroundings {
+    asio::io_context& admin;
+    spdlog::logger& log;
+    std::string data_dir;
+    std::function<std::vector<worker*>()> workers;
+  };
+  explicit service(surroundings around);
+  /// After the workers have ended.
+  ~service();
+  service(const service&) = delete;
+  service& operator=(const service&) = delete;
+
+  /// Opens the store where the configuration, or what an earlier daemon left, needs it, and begins. Blocking; before the
+  /// workers run, on the main thread. An error in words, or nothing.
+  [[nodiscard]] std::string start(std::shared_ptr<const activator::view> first);
+  /// Triggers that are new or changed begin, others end when nothing of them is in flight. Admin thread; blocking. An
+  /// error in words, or nothing.
+  [[nodiscard]] std::string reload(std::shared_ptr<const activator::view> next);
+  /// No new cron events; nothing is taken in lazily any more. Admin thread.
+  void stop();
+
+  // intake
+  [[nodiscard]] std::uint64_t most_body(intake_request::kind what, std::string_view name) const override;
+  void take(intake_request request, std::function<void(intake_reply)> done) override;
+  // event_sink
+  void append(const std::string& bus, std::vector<std::string> encoded,
+              std::function<void(std::string problem)> then) override;
+
+  // --- admin thread
+  /// `then` comes on the admin thread.
+  void status(std::function<void(events_status)> then);
+  /// The store, for dead letters; nullptr: there is none, so there are none either.
+  [[nodiscard]] store* kept() noexcept { return store_ ? &*store_ : nullptr; }
+
+ private:
+  struct bus_entry {
+    stream_id stream{};
+    std::shared_ptr<std::atomic<std::int64_t>> newest = std::make_shared<std::atomic<std::int64_t>>(0);
+    std::vector<std::weak_ptr<trigger>> triggers;  ///< to be poked; guarded
+  };
+  struct plan;
+  std::string open_store();
+  std::string apply(std::shared_ptr<const activator::view> next);
+  std::string begin_trigger(const plan& what);
+  std::string prepare_stream(const std::string& name, std::chrono::milliseconds retention);
+  void forget_others(const std::vector<plan>& wanted);
+  void set_cron(const std::vector<plan>& wanted);
+  [[nodiscard]] std::chrono::sys_seconds dealt_with(stream_id stream, std::int64_t newest, bool once);
+  void on_growth(const std::string& stream, std::int64_t last);
+  void take_event(intake_request request, std::function<void(intake_reply)> done);
+  void take_call(intake_request request, std::function<void(intake_reply)> done);
+  void take_question(const intake_request& request, std::function<void(intake_reply)> done);
+  void enqueue(intake_request request, std::function<void(intake_reply)> done);
+  void poke_invoker(const std::string& function);
+  void add_backlog();
+  [[nodiscard]] worker& next_worker();
+
+  const surroundings around_;
+  std::optional<store> store_;
+  std::atomic<bool> open_{false};  ///< store_ may be used by any thread
+  mutable std::mutex mutex_;
+  std::shared_ptr<const activator::view> view_;                       ///< guarded
+  std::map<std::string, std::shared_ptr<bus_entry>, std::less<>> streams_;  ///< by the stream's name; guarded
+  std::map<std::string, std::shared_ptr<invoker>, std::less<>> invokers_;   ///< guarded
+  std::map<std::string, std::pair<std::shared_ptr<plan>, std::shared_ptr<trigger>>> triggers_;  ///< admin thread
+  std::set<std::string> ending_;  ///< triggers whose old self is still in flight
+  cron_clock cron_;
+  timer backlog_timer_;
+  std::size_t turn_ = 0;
+  bool stopped_ = false;
+};
+
+}  // namespace rouse::gateway::events
