@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "config/config.hpp"
+#include "config/event_filter.hpp"
 #include "config/fields.hpp"
 #include "config/keys.hpp"
 
@@ -158,6 +159,10 @@ struct revision_members {
   const member* lanes = nullptr;
 };
 void read_revisions(const scope& in, const member& function, const revision_members& members, function_draft& out);
+
+/// Reads the `filter` of a trigger: every entry must hold. An entry is an attribute with its value or with `{exact,
+/// prefix, suffix}`, or `any: [...]`, `all: [...]`, `not: {...}` of filters.
+void read_filter(const scope& in, const member& entry, event_filter& out);
 
 void add_server_keys(std::vector<key_section>& out);
 void add_pool_keys(std::vector<key_section>& out);
