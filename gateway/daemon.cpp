@@ -22,6 +22,7 @@
 #include "activator/backend/process/process_backend.hpp"
 #include "gateway/access_log.hpp"
 #include "gateway/admin/admin_server.hpp"
+#include "gateway/events/service.hpp"
 #include "gateway/listener.hpp"
 #include "gateway/logging.hpp"
 #include "gateway/operations.hpp"
@@ -80,10 +81,16 @@ class daemon final : public activator::data_plane {
         activator_(control_, first_, *this, worker_count(server_), log_, read_settings()),
         backend_(control_, keeper.socket(), activator_, process::process_options()),
         view_(activator_.first_view()),
-        site_(site{server_, view_, access_, log_, shows_errors(server_), {}}),
+        site_(site{server_, view_, access_, log_, shows_errors(server_), nullptr, {}}),
+        events_(events::service::surroundings{admin_context_, log_, server_.data_dir, [this] { return site_.workers; },
+                                              [this] {
+                                                const std::lock_guard lock(view_mutex_);
+                                                return view_;
+                                              }}),
         signals_(control_, SIGTERM, SIGINT, SIGHUP),
         drain_timer_(control_) {
     activator_.use_backend(backend_);
+    site_.events = &events_;
     for (unsigned i = 0; i < worker_count(server_); ++i) {
       workers_.push_back(std::make_unique<worker>(i, site_));
       site_.workers.push_back(workers_.back().get());
@@ -101,7 +108,9 @@ class daemon final : public activator::data_plane {
     sources.output = [this](std::string_view name) { return output_of(name); };
     operations_ = std::make_unique<operations>(
         operations::surroundings{admin_context_, control_, activator_, log_, options.config_path, first_,
-                                 [this] { return draining_; }, [this] { begin_drain(); }},
+                                 [this] { return draining_; }, [this] { begin_drain(); },
+                                 [this](const config::snapshot& next) { return events_.prepare(next); },
+                                 [this](const config::snapshot& next) { return events_.apply(next); }},
         store_);
     sources.actions = operations_.get();
     for (const auto& one : workers_) sources.workers.push_back(&one->stats());
@@ -114,6 +123,9 @@ class daemon final : public activator::data_plane {
     admin_->start();  // may throw, so before anything runs
     if (options_.watch) operations_->watch(options_.sources);
     operations_->keep_what_holds();
+    auto problem = events_.prepare(*first_);
+    if (problem.empty()) problem = events_.apply(*first_);
+    if (!problem.empty()) throw std::runtime_error(problem);
     activator_.start();
     std::vector<std::thread> threads;
     for (const auto& one : workers_) threads.emplace_back([&one] { one->run(); });
@@ -270,6 +282,7 @@ class daemon final : public activator::data_plane {
     signals_.cancel();
     for (const auto& one : workers_) one->stop();
     asio::post(admin_context_, [this] {
+      events_.stop();
       operations_->stop_watching();
       admin_->stop();
     });
@@ -293,6 +306,7 @@ class daemon final : public activator::data_plane {
   site site_;
   std::vector<std::unique_ptr<worker>> workers_;
   std::vector<std::unique_ptr<listener>> listeners_;
+  events::service events_;  ///< ends before the workers that it posts to
   std::unique_ptr<operations> operations_;
   std::unique_ptr<admin_server> admin_;
   asio::signal_set signals_;

@@ -162,6 +162,12 @@ void operations::reload(done then) {
     asio::post(around_.admin, [result = std::move(result), then = std::move(then)] { then(result); });
     return;
   }
+  if (auto problem = around_.prepare_events(*next); !problem.empty()) {
+    auto result = refusal(422, "storage-failed", "the store for events cannot be used; the configuration in force stays");
+    result.lines.push_back(std::move(problem));
+    asio::post(around_.admin, [result = std::move(result), then = std::move(then)] { then(result); });
+    return;
+  }
   apply(std::move(next), std::move(routes), std::move(then));
 }
 
@@ -177,7 +183,11 @@ void operations::apply(std::shared_ptr<const config::snapshot> next, std::shared
     return result;
   };
   // Overrides whose key the file has changed are gone: what is kept has to be written again.
-  on_control(std::move(work), [this, then = std::move(then)](action_result result) { keep(std::move(result), then); });
+  on_control(std::move(work), [this, next, then = std::move(then)](action_result result) {
+    if (auto problem = around_.apply_events(*next); !problem.empty())
+      result.lines.push_back("a trigger does not run: " + problem);
+    keep(std::move(result), then);
+  });
 }
 
 std::string operations::needs_restart(const config::server& now) const {

@@ -29,6 +29,9 @@ class operations final : public actions {
     std::shared_ptr<const config::snapshot> first;  ///< what the daemon began with
     std::function<bool()> draining;                 ///< control thread
     std::function<void()> drain;                    ///< control thread
+    /// What events need of a configuration, before and after it is in force; an error in words. Admin thread.
+    std::function<std::string(const config::snapshot&)> prepare_events;
+    std::function<std::string(const config::snapshot&)> apply_events;
   };
   operations(surroundings around, settings_store store);
 

@@ -156,21 +156,19 @@ service::~service() = default;
 // --- start and reload
 // ----------------------------------------------------------------------------------------------------
 
-std::string service::start(std::shared_ptr<const activator::view> first) {
-  {
-    const std::lock_guard lock(mutex_);
-    view_ = first;
+std::string service::prepare(const config::snapshot& next) {
+  if (!open_) {
+    std::error_code ignored;
+    const bool left = std::filesystem::exists(std::filesystem::path(around_.data_dir) / "events.db", ignored);
+    if (!left && next.buses.empty() && next.triggers.empty()) return {};
+    if (auto problem = open_store(); !problem.empty()) return problem;
   }
-  std::error_code ignored;
-  const bool left = std::filesystem::exists(std::filesystem::path(around_.data_dir) / "events.db", ignored);
-  if (!left && first->snapshot->buses.empty() && first->snapshot->triggers.empty()) return {};
-  if (auto problem = open_store(); !problem.empty()) return problem;
-  auto problem = apply(std::move(first));
-  if (!problem.empty()) return problem;
-  const auto usage = wait_for<store_usage>([this](auto done) { store_->usage(std::move(done)); });
-  if (!usage) return usage.error().text;
-  for (const auto& queue : usage->queues) {
-    if (queue.requests > 0) poke_invoker(queue.function);
+  for (const auto& bus : next.buses) {
+    if (auto problem = prepare_stream(bus_stream + bus.name, bus.retention); !problem.empty()) return problem;
+  }
+  for (const auto& one : next.triggers) {
+    if (!std::holds_alternative<config::cron_source>(one.source)) continue;
+    if (auto problem = prepare_stream(cron_stream + one.name, cron_retention); !problem.empty()) return problem;
   }
   return {};
 }
@@ -185,17 +183,14 @@ std::string service::open_store() {
   return {};
 }
 
-std::string service::reload(std::shared_ptr<const activator::view> next) {
-  {
-    const std::lock_guard lock(mutex_);
-    view_ = next;
+/// What an earlier daemon did not come to.
+std::string service::begin_invocations() {
+  const auto usage = wait_for<store_usage>([this](auto done) { store_->usage(std::move(done)); });
+  if (!usage) return usage.error().text;
+  for (const auto& queue : usage->queues) {
+    if (queue.requests > 0) poke_invoker(queue.function);
   }
-  const bool needed = !next->snapshot->buses.empty() || !next->snapshot->triggers.empty();
-  if (!open_) {
-    if (!needed) return {};
-    if (auto problem = open_store(); !problem.empty()) return problem;
-  }
-  return apply(std::move(next));
+  return {};
 }
 
 std::string service::prepare_stream(const std::string& name, std::chrono::milliseconds retention) {
@@ -210,17 +205,10 @@ std::string service::prepare_stream(const std::string& name, std::chrono::millis
   return {};
 }
 
-std::string service::apply(std::shared_ptr<const activator::view> next) {
-  const auto& snapshot = *next->snapshot;
-  for (const auto& bus : snapshot.buses) {
-    if (auto problem = prepare_stream(bus_stream + bus.name, bus.retention); !problem.empty()) return problem;
-  }
+std::string service::apply(const config::snapshot& snapshot) {
+  if (!open_) return {};
   std::vector<plan> wanted;
-  for (const auto& one : snapshot.triggers) {
-    wanted.emplace_back(one, snapshot);
-    if (!wanted.back().is_cron()) continue;
-    if (auto problem = prepare_stream(wanted.back().stream, cron_retention); !problem.empty()) return problem;
-  }
+  for (const auto& one : snapshot.triggers) wanted.emplace_back(one, snapshot);
   const auto usage = wait_for<store_usage>([this](auto done) { store_->usage(std::move(done)); });
   if (!usage) return usage.error().text;
   for (const auto& one : usage->streams) {
@@ -254,7 +242,7 @@ std::string service::apply(std::shared_ptr<const activator::view> next) {
     if (auto problem = begin_trigger(one); !problem.empty()) return problem;
   }
   set_cron(wanted);
-  return {};
+  return begin_invocations();
 }
 
 /// Those that the configuration does not name any more: their place is forgotten, or their bus would keep all that
@@ -300,11 +288,9 @@ void service::forget_others(const std::vector<plan>& wanted) {
 
 std::string service::begin_trigger(const plan& what) {
   std::shared_ptr<bus_entry> entry;
-  std::shared_ptr<const activator::view> view;
   {
     const std::lock_guard lock(mutex_);
     entry = streams_.at(what.stream);
-    view = view_;
   }
   const auto* const bus = std::get_if<config::bus_source>(&what.config->source);
   const bool earliest = !bus || bus->start == config::event_start::earliest;
@@ -428,11 +414,7 @@ worker& service::next_worker() {
 /// Tells the autoscaler how many events wait for each function.
 void service::add_backlog() {
   if (stopped_) return;
-  std::shared_ptr<const activator::view> view;
-  {
-    const std::lock_guard lock(mutex_);
-    view = view_;
-  }
+  const auto view = around_.view();
   std::map<std::string, std::uint64_t> waiting;
   for (const auto& [name, one] : triggers_) {
     if (one.second) waiting[one.first->function] += one.second->counters().waiting.load(std::memory_order_relaxed);
@@ -462,8 +444,8 @@ std::uint64_t service::most_body(intake_request::kind what, std::string_view nam
     case intake_request::kind::invoke:
       break;
   }
-  const std::lock_guard lock(mutex_);
-  const auto* const function = find_function(*view_, name);
+  const auto view = around_.view();
+  const auto* const function = find_function(*view, name);
   return function ? function->async.max_body : 0;
 }
 
@@ -530,8 +512,8 @@ void service::take_call(intake_request request, std::function<void(intake_reply)
 void service::enqueue(intake_request request, std::function<void(intake_reply)> done) {
   new_invocation call;
   {
-    const std::lock_guard lock(mutex_);
-    const auto* const function = find_function(*view_, request.name);
+    const auto view = around_.view();
+    const auto* const function = find_function(*view, request.name);
     if (!function) return done(problem(404, "no-route", "there is no function " + request.name));
     call.max_requests = static_cast<std::int64_t>(function->async.max_requests);
     call.max_bytes = static_cast<std::int64_t>(function->async.max_bytes);

@@ -64,6 +64,7 @@ class service final : public intake, public event_sink {
     spdlog::logger& log;
     std::string data_dir;
     std::function<std::vector<worker*>()> workers;
+    std::function<std::shared_ptr<const activator::view>()> view;  ///< that workers serve by; any thread
   };
   explicit service(surroundings around);
   /// After the workers have ended.
@@ -71,12 +72,13 @@ class service final : public intake, public event_sink {
   service(const service&) = delete;
   service& operator=(const service&) = delete;
 
-  /// Opens the store where the configuration, or what an earlier daemon left, needs it, and begins. Blocking; before the
-  /// workers run, on the main thread. An error in words, or nothing.
-  [[nodiscard]] std::string start(std::shared_ptr<const activator::view> first);
-  /// Triggers that are new or changed begin, others end when nothing of them is in flight. Admin thread; blocking. An
-  /// error in words, or nothing.
-  [[nodiscard]] std::string reload(std::shared_ptr<const activator::view> next);
+  // Both return an error in words, or nothing, and wait for the disk. Before the workers run on the main thread, then
+  // on the admin thread.
+  /// Opens the store where this configuration, or what an earlier daemon left, needs it, and the streams of its buses.
+  [[nodiscard]] std::string prepare(const config::snapshot& next);
+  /// After prepare(), when the functions are there: triggers that are new or changed begin, others end as soon as
+  /// nothing of them is in flight.
+  [[nodiscard]] std::string apply(const config::snapshot& next);
   /// No new cron events; nothing is taken in lazily any more. Admin thread.
   void stop();
 
@@ -101,7 +103,7 @@ class service final : public intake, public event_sink {
   };
   struct plan;
   std::string open_store();
-  std::string apply(std::shared_ptr<const activator::view> next);
+  std::string begin_invocations();
   std::string begin_trigger(const plan& what);
   std::string prepare_stream(const std::string& name, std::chrono::milliseconds retention);
   void forget_others(const std::vector<plan>& wanted);
@@ -120,7 +122,6 @@ class service final : public intake, public event_sink {
   std::optional<store> store_;
   std::atomic<bool> open_{false};  ///< store_ may be used by any thread
   mutable std::mutex mutex_;
-  std::shared_ptr<const activator::view> view_;                       ///< guarded
   std::map<std::string, std::shared_ptr<bus_entry>, std::less<>> streams_;  ///< by the stream's name; guarded
   std::map<std::string, std::shared_ptr<invoker>, std::less<>> invokers_;   ///< guarded
   std::map<std::string, std::pair<std::shared_ptr<plan>, std::shared_ptr<trigger>>> triggers_;  ///< admin thread
