@@ -1,0 +1,45 @@
+#pragma once
+// Moves what commits wrote to the log into the file, on a thread and connection of its own. The log starts again from
+// its beginning only when all of it was moved, which commits that go on would prevent for ever: so most is moved beside
+// them, and the little that came meanwhile while the gate holds the writer.
+
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "gateway/events/store/gate.hpp"
+#include "gateway/events/store/sqlite.hpp"
+
+namespace rouse::gateway::events {
+
+class checkpointer {
+ public:
+  checkpointer(const std::string& path, int pages, gate& between_commits);
+  /// Ends a checkpoint in progress at its next step, and joins. The log is emptied by whoever closes the file last.
+  ~checkpointer();
+  checkpointer(const checkpointer&) = delete;
+  checkpointer& operator=(const checkpointer&) = delete;
+
+  /// The log has this many pages now; the writer's thread.
+  void log_has(int pages);
+  /// Begin one now: the disk is full, and what was moved leaves room in the log.
+  void make_room() { log_has(pages_); }
+
+ private:
+  void run();
+  void checkpoint();
+  /// Moves what it can without waiting for anybody; the pages left.
+  int move();
+
+  connection on_;
+  const int pages_;
+  gate& gate_;
+  std::mutex mutex_;
+  std::condition_variable work_;
+  int in_log_ = 0;
+  bool ending_ = false;
+  std::thread thread_;
+};
+
+}  // namespace rouse::gateway::events
