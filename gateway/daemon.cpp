@@ -110,7 +110,7 @@ class daemon final : public activator::data_plane {
         operations::surroundings{admin_context_, control_, activator_, log_, options.config_path, first_,
                                  [this] { return draining_; }, [this] { begin_drain(); },
                                  [this](const config::snapshot& next) { return events_.prepare(next); },
-                                 [this](const config::snapshot& next) { return events_.apply(next); }},
+                                 [this](const config::snapshot& next) { return events_.apply(next); }, &events_},
         store_);
     sources.actions = operations_.get();
     for (const auto& one : workers_) sources.workers.push_back(&one->stats());

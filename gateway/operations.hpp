@@ -32,6 +32,7 @@ class operations final : public actions {
     /// What events need of a configuration, before and after it is in force; an error in words. Admin thread.
     std::function<std::string(const config::snapshot&)> prepare_events;
     std::function<std::string(const config::snapshot&)> apply_events;
+    actions_on_events* events = nullptr;
   };
   operations(surroundings around, settings_store store);
 
@@ -42,6 +43,16 @@ class operations final : public actions {
   void cordon(std::string pool, bool cordoned, done then) override;
   void reload(done then) override;
   void drain(done then) override;
+  void events(done then) override { around_.events->numbers(std::move(then)); }
+  void dead_letters(dead_letter_question which, done then) override {
+    around_.events->dead_letters(std::move(which), std::move(then));
+  }
+  void redrive(dead_letter_question which, done then) override {
+    around_.events->redrive(std::move(which), std::move(then));
+  }
+  void purge(dead_letter_question which, done then) override {
+    around_.events->purge(std::move(which), std::move(then));
+  }
 
   /// Reloads, with the outcome in the log. Any thread.
   void reload_and_log();

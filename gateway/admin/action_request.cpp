@@ -100,6 +100,23 @@ action_call parse_cordon(std::string name, const json& body, std::string& why) {
   };
 }
 
+action_call parse_dead_letters(endpoint what, const json& body, std::string& why) {
+  dead_letter_question which;
+  const auto owner = body.find("owner");
+  const auto id = body.find("id");
+  const bool good = body.size() == 1 && ((owner != body.end() && owner->is_string() && !owner->get<std::string>().empty()) ||
+                                         (id != body.end() && id->is_number_integer()));
+  if (!good) {
+    why = "the body must be {\"owner\": NAME}, of a trigger or a function, or {\"id\": NUMBER}";
+    return {};
+  }
+  if (owner != body.end()) which.owner = owner->get<std::string>();
+  if (id != body.end()) which.id = id->get<std::int64_t>();
+  if (what == endpoint::purge)
+    return [which](actions& of, actions::done then) { of.purge(which, std::move(then)); };
+  return [which](actions& of, actions::done then) { of.redrive(which, std::move(then)); };
+}
+
 action_call parse_plain(endpoint what, std::string name, const json& body, std::string& why) {
   if (!body.empty()) {
     why = "this takes no keys; send {}";
@@ -117,8 +134,7 @@ action_call parse_action(const admin_target& target, std::string_view body, std:
     why = "this takes no query; what it needs stands in the body";
     return {};
   }
-  const bool plain =
-      target.what != endpoint::scale && target.what != endpoint::traffic && target.what != endpoint::cordon;
+  const bool plain = target.what == endpoint::restart || target.what == endpoint::reload || target.what == endpoint::drain;
   const json parsed = plain && body.empty() ? json::object() : parse_object(body, why);
   if (!parsed.is_object()) return {};
   std::string name(target.name);
@@ -129,12 +145,16 @@ action_call parse_action(const admin_target& target, std::string_view body, std:
       return parse_traffic(std::move(name), parsed, why);
     case endpoint::cordon:
       return parse_cordon(std::move(name), parsed, why);
+    case endpoint::redrive:
+    case endpoint::purge:
+      return parse_dead_letters(target.what, parsed, why);
     default:
       return parse_plain(target.what, std::move(name), parsed, why);
   }
 }
 
 std::string action_json(const action_result& result) {
+  if (!result.body.empty()) return result.body;
   auto out = result.status >= 400 ? ordered_json::parse(problem_json(result.status, result.type, result.detail))
                                   : ordered_json{{"detail", result.detail}};
   if (!result.lines.empty()) out["lines"] = result.lines;

@@ -5,11 +5,21 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "gateway/event_numbers.hpp"
+
 namespace rouse::gateway {
+
+/// Which dead letters: these, or all of one trigger or function.
+struct dead_letter_question {
+  std::string owner;                    ///< empty: of all
+  std::optional<std::int64_t> id;       ///< this one only
+  std::int64_t after = 0;               ///< of a list: those with a higher id
+};
 
 /// How an action went.
 struct action_result {
@@ -19,6 +29,8 @@ struct action_result {
   std::string type;  ///< of 400 and above: a word, such as no-function, no-pool, no-revision, invalid-config, draining
   std::string detail;              ///< a sentence for people: what was done, or why not and what to do
   std::vector<std::string> lines;  ///< more, one each: a configuration's problems as FILE:LINE:COLUMN: ...
+  std::string body;                ///< JSON that is the answer, in place of the others; below 400 only
+  std::shared_ptr<const event_numbers> events;  ///< of events()
 };
 
 class actions {
@@ -40,6 +52,27 @@ class actions {
   virtual void reload(done then) = 0;
   /// Ends the daemon as SIGTERM does.
   virtual void drain(done then) = 0;
+
+  // What only asks.
+  virtual void events(done then) = 0;
+  /// A list, at most 1000 in the order of their ids, or one with its content.
+  virtual void dead_letters(dead_letter_question which, done then) = 0;
+  // And what changes them: taken out for delivery, or removed.
+  virtual void redrive(dead_letter_question which, done then) = 0;
+  virtual void purge(dead_letter_question which, done then) = 0;
+};
+
+/// The part of them that the events behind the gateway answer (gateway/events). As for actions: `then` comes on the admin
+/// thread, and not from inside.
+class actions_on_events {
+ public:
+  virtual void numbers(actions::done then) = 0;
+  virtual void dead_letters(dead_letter_question which, actions::done then) = 0;
+  virtual void redrive(dead_letter_question which, actions::done then) = 0;
+  virtual void purge(dead_letter_question which, actions::done then) = 0;
+
+ protected:
+  ~actions_on_events() = default;
 };
 
 }  // namespace rouse::gateway

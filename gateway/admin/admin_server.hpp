@@ -17,6 +17,7 @@
 #include "activator/output_ring.hpp"
 #include "config/config.hpp"
 #include "gateway/admin/actions.hpp"
+#include "gateway/event_numbers.hpp"
 #include "gateway/stats.hpp"
 
 namespace rouse::gateway {
@@ -25,6 +26,7 @@ namespace rouse::gateway {
 struct status_list {
   std::vector<activator::function_status> functions;
   std::vector<activator::pool_status> pools;
+  event_numbers events;  ///< for metrics; those of the moment after the others
   activator::activator::partial_status so_far;  ///< while it is being put together
 };
 

@@ -125,6 +125,10 @@ awaitable<bool> admin_connection::answer() {
     case endpoint::pools:
     case endpoint::metrics:
       co_return co_await answer_status(target);
+    case endpoint::triggers:
+    case endpoint::dead_letters:
+    case endpoint::dead_letter:
+      co_return co_await answer_events(target);
     case endpoint::logs:
       co_return co_await answer_logs(target.query);
     case endpoint::healthz:
@@ -202,6 +206,12 @@ awaitable<bool> admin_connection::answer_status(admin_target target) {
             shared_.stopping ? "The daemon is about to end."
                              : "The control thread has not answered for 5 s; the daemon is overloaded or stuck.");
   } else if (target.what == endpoint::metrics) {
+    if (shared_.sources.actions) {
+      action_result events;
+      const action_call ask = [](actions& of, actions::done then) { of.events(std::move(then)); };
+      const bool answered = co_await shared_.calls.run(ask, *shared_.sources.actions, events);
+      if (answered && events.events) all.events = *events.events;
+    }
     reply_.type = "text/plain; version=0.0.4; charset=utf-8";
     reply_.body = metrics_collector(shared_.sources.workers, all).text();
   } else if (target.what == endpoint::pools) {

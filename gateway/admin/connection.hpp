@@ -61,6 +61,8 @@ class admin_connection final
   awaitable<bool> answer();
   awaitable<bool> answer_status(admin_target target);
   awaitable<bool> answer_action(admin_target target);
+  awaitable<bool> answer_events(admin_target target);
+  awaitable<bool> run_call(action_call call, action_result& result);
   awaitable<bool> answer_logs(std::string_view query);
   awaitable<void> follow(const activator::output_ring& ring, logs_query query);
   awaitable<bool> send_lines(std::vector<activator::output_ring::line> lines);

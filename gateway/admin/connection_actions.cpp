@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <tuple>
 #include <utility>
 
 #include <boost/asio/buffer.hpp>
 
 #include "gateway/admin/connection.hpp"
+#include "gateway/admin/status_json.hpp"
 
 namespace rouse::gateway {
 namespace {
@@ -77,18 +79,60 @@ awaitable<bool> admin_connection::answer_action(admin_target target) {
     co_return co_await send_reply();
   }
   action_result result;
+  const bool answered = co_await run_call(std::move(call), result);
+  if (!answered) co_return co_await send_reply();
+  reply_ = reply();
+  reply_.status = result.status;
+  reply_.type = result.status >= 400 ? "application/problem+json" : "application/json";
+  reply_.body = action_json(result);
+  co_return co_await send_reply();
+}
+
+/// False with a problem in reply_ when there was no answer.
+awaitable<bool> admin_connection::run_call(action_call call, action_result& result) {
   const bool answered = co_await shared_.calls.run(std::move(call), *shared_.sources.actions, result);
   if (!answered) {
     problem(503, "no-answer",
             shared_.stopping ? "The daemon is about to end."
                              : "No answer within 30 s; the daemon is overloaded or stuck. It may still do what was "
                                "asked.");
+  }
+  co_return answered;
+}
+
+/// Triggers and dead letters.
+awaitable<bool> admin_connection::answer_events(admin_target target) {
+  if (!shared_.sources.actions) {
+    problem(501, "not-implemented", "This daemon was started without events.");
     co_return co_await send_reply();
   }
+  action_call call;
+  dead_letter_question which;
+  std::string why;
+  if (target.what == endpoint::triggers) {
+    call = [](actions& of, actions::done then) { of.events(std::move(then)); };
+  } else if (target.what == endpoint::dead_letters) {
+    if (parse_dead_letters_query(target.query, which.owner, which.after, why))
+      call = [which](actions& of, actions::done then) { of.dead_letters(which, std::move(then)); };
+  } else {
+    std::int64_t id = 0;
+    const auto [end, error] = std::from_chars(target.name.data(), target.name.data() + target.name.size(), id);
+    which.id = id;
+    if (error == std::errc() && end == target.name.data() + target.name.size())
+      call = [which](actions& of, actions::done then) { of.dead_letters(which, std::move(then)); };
+    why = "a dead letter is named by its number";
+  }
+  if (!call) {
+    problem(400, "bad-request", "The request cannot be understood: " + why + ".");
+    co_return co_await send_reply();
+  }
+  action_result result;
+  const bool answered = co_await run_call(std::move(call), result);
+  if (!answered) co_return co_await send_reply();
   reply_ = reply();
   reply_.status = result.status;
   reply_.type = result.status >= 400 ? "application/problem+json" : "application/json";
-  reply_.body = action_json(result);
+  reply_.body = result.events ? triggers_json(*result.events) : action_json(result);
   co_return co_await send_reply();
 }
 

@@ -1,5 +1,6 @@
 #include "gateway/admin/endpoints.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <system_error>
@@ -31,6 +32,11 @@ constexpr std::array paths{known_path{"/", "", endpoint::root},
                            known_path{"/api/v1/pools/", "/cordon", endpoint::cordon, true},
                            known_path{"/api/v1/reload", "", endpoint::reload},
                            known_path{"/api/v1/drain", "", endpoint::drain},
+                           known_path{"/api/v1/triggers", "", endpoint::triggers},
+                           known_path{"/api/v1/dead-letters", "", endpoint::dead_letters},
+                           known_path{"/api/v1/dead-letters/", "", endpoint::dead_letter, true},
+                           known_path{"/api/v1/dead-letters/redrive", "", endpoint::redrive},
+                           known_path{"/api/v1/dead-letters/purge", "", endpoint::purge},
                            known_path{"/api/v1/logs", "", endpoint::logs}};
 
 /// Sets the name where `path` is such a one.
@@ -108,6 +114,8 @@ std::string_view methods_of(endpoint what) noexcept {
     case endpoint::restart:
     case endpoint::reload:
     case endpoint::drain:
+    case endpoint::redrive:
+    case endpoint::purge:
       return "POST";
     default:
       return "GET, HEAD";
@@ -154,6 +162,27 @@ std::optional<logs_query> parse_logs_query(std::string_view query, std::string& 
   return out;
 }
 
+bool parse_dead_letters_query(std::string_view query, std::string& owner, std::int64_t& after, std::string& why) {
+  while (!query.empty()) {
+    const auto part = query.substr(0, query.find('&'));
+    query.remove_prefix(part.size() + (part.size() < query.size() ? 1 : 0));
+    const auto equals = std::min(part.find('='), part.size());
+    const auto name = part.substr(0, equals);
+    std::string value;
+    if (!decode(part.substr(std::min(equals + 1, part.size())), value)) {
+      why = "the query holds a % without two hexadecimal digits behind it";
+      return false;
+    }
+    if (name == "owner" && owner.empty() && !value.empty()) {
+      owner = std::move(value);
+    } else if (name != "after" || !parse_number(value, after)) {
+      why = "dead-letters takes owner=NAME, of a trigger or a function, and after=ID, each once";
+      return false;
+    }
+  }
+  return true;
+}
+
 std::string root_text() {
   return std::string("rouse ") + version() +
          ", admin interface\n\n"
@@ -165,12 +194,17 @@ std::string root_text() {
          "GET /api/v1/instances                every instance\n"
          "GET /api/v1/pools                    every pool: instances, bounds, cost\n"
          "GET /api/v1/logs?function=NAME       what its instances wrote; &follow=true, &after=N, &limit=N\n"
+         "GET /api/v1/triggers                 every trigger: what waits, what was delivered, why it is paused\n"
+         "GET /api/v1/dead-letters             events and invocations given up; ?owner=NAME, &after=ID\n"
+         "GET /api/v1/dead-letters/ID          one with its content\n"
          "GET /openapi.json                    all this for machines\n\n"
          "With Content-Type: application/json:\n"
          "PUT /api/v1/functions/NAME/scale     {\"min\": 1, \"max\": 5}: bounds in place of the file's\n"
          "PUT /api/v1/functions/NAME/traffic   {\"v1\": 90, \"v2\": 10}: weights in place of the file's\n"
          "POST /api/v1/functions/NAME/restart  replace its instances one by one\n"
          "PUT /api/v1/pools/NAME/cordon        {\"cordoned\": true}: no new instances there\n"
+         "POST /api/v1/dead-letters/redrive    {\"owner\": NAME} or {\"id\": ID}: deliver them again\n"
+         "POST /api/v1/dead-letters/purge      the same: remove them\n"
          "POST /api/v1/reload                  read the configuration again\n"
          "POST /api/v1/drain                   end as SIGTERM does\n\n"
          "From a terminal: rouse status, rouse logs NAME, rouse --help\n";

@@ -22,13 +22,18 @@ enum class endpoint : std::uint8_t {
   instances,
   pools,
   logs,
+  triggers,
+  dead_letters,
+  dead_letter,
   // What changes state.
   scale,
   traffic,
   restart,
   cordon,
   reload,
-  drain
+  drain,
+  redrive,
+  purge
 };
 
 /// Whether a request there changes state, and so must be allowed by more than the token.
@@ -55,6 +60,10 @@ struct logs_query {
 };
 /// Every parameter must be known, valid and given once; otherwise nothing, and `why` is a sentence for the caller.
 [[nodiscard]] std::optional<logs_query> parse_logs_query(std::string_view query, std::string& why);
+
+/// The query of /api/v1/dead-letters: owner=NAME, after=ID.
+[[nodiscard]] bool parse_dead_letters_query(std::string_view query, std::string& owner, std::int64_t& after,
+                                            std::string& why);
 
 /// The OpenAPI 3 document of all this.
 [[nodiscard]] std::string openapi_json();

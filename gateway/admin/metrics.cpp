@@ -204,6 +204,32 @@ std::vector<MetricFamily> metrics_collector::Collect() const {
     if (pool.cost_total > 0) pool_cost.add(base, pool.cost_total);
   }
 
+  family events("rouse_events_total", "Events of a trigger, by what became of them.", MetricType::Counter);
+  family oldest("rouse_event_oldest_seconds", "Age of the trigger's first event that is not settled.", MetricType::Gauge);
+  family given_up("rouse_dead_letters_total", "Events of a trigger that were given up.", MetricType::Counter);
+  family waiting("rouse_events_waiting", "Events of a trigger that wait: for a slot, or for their next try.",
+                 MetricType::Gauge);
+  for (const auto& one : status_.events.triggers) {
+    const labels base{{"trigger", one.name}};
+    const std::pair<const char*, std::uint64_t> outcomes[] = {
+        {"delivered", one.delivered}, {"retried", one.retried}, {"dead", one.dead}, {"filtered", one.filtered}};
+    for (const auto& [outcome, count] : outcomes) {
+      if (count) events.add(with(base, "outcome", outcome), static_cast<double>(count));
+    }
+    if (one.dead) given_up.add(base, static_cast<double>(one.dead));
+    oldest.add(base, one.oldest ? static_cast<double>(one.oldest->count()) / 1e3 : 0);
+    waiting.add(with(base, "for", "slot"), static_cast<double>(one.waiting));
+    waiting.add(with(base, "for", "retry"), static_cast<double>(one.waiting_retry));
+  }
+  family depth("rouse_queue_depth", "Queued invocations that are not over.", MetricType::Gauge);
+  family bytes("rouse_queue_bytes", "Bytes of these.", MetricType::Gauge);
+  for (const auto& one : status_.events.queues) {
+    depth.add({{"function", one.function}}, static_cast<double>(one.requests));
+    bytes.add({{"function", one.function}}, static_cast<double>(one.bytes));
+  }
+  family dead("rouse_dead_letters_kept", "Dead letters in the store, by the trigger or function.", MetricType::Gauge);
+  for (const auto& one : status_.events.dead) dead.add({{"owner", one.owner}}, static_cast<double>(one.count));
+
   family connections("rouse_connections", "Open connections of callers.", MetricType::Gauge);
   family unmatched("rouse_unmatched_requests_total",
                    "Requests refused before their function was known: not valid, or no route.", MetricType::Counter);
@@ -221,7 +247,7 @@ std::vector<MetricFamily> metrics_collector::Collect() const {
   for (auto* each :
        {&out.requests, &out.request_duration, &out.park_duration, &out.cold_start_duration, &out.in_flight, &out.parked,
         &out.instances, &out.desired, &out.decisions, &out.start_failures, &out.retries, &out.shed, &out.ejections,
-        &pool_instances, &pool_reserved, &pool_cost, &connections, &unmatched, &build}) {
+        &pool_instances, &pool_reserved, &pool_cost, &events, &oldest, &given_up, &waiting, &depth, &bytes, &dead, &connections, &unmatched, &build}) {
     std::move(*each).move_to(all);
   }
   return all;

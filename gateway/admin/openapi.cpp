@@ -52,6 +52,9 @@ constexpr std::string_view openapi_text = R"({
         "reserved": {"type": "integer"}, "cost": {"type": "number", "description": "of one instance-hour"},
         "cost_total": {"type": "number", "description": "instance-hours, at least the reserved ones, x cost"},
         "cordoned": {"type": "boolean"}}},
+      "Choice": {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": false, "properties": {
+        "owner": {"type": "string", "description": "all of this trigger or function"},
+        "id": {"type": "integer", "description": "this one"}}},
       "Done": {"type": "object", "properties": {
         "detail": {"type": "string"}, "lines": {"type": "array", "items": {"type": "string"}}}},
       "Problem": {"type": "object", "properties": {
@@ -116,6 +119,25 @@ constexpr std::string_view openapi_text = R"({
       "requestBody": {"required": true, "content": {"application/json": {
         "schema": {"type": "object", "required": ["cordoned"], "additionalProperties": false,
           "properties": {"cordoned": {"type": "boolean"}}}}}},
+      "responses": {"200": {"$ref": "#/components/responses/Done"}, "4XX": {"$ref": "#/components/responses/Problem"}}}},
+    "/api/v1/triggers": {"get": {"summary": "Triggers and queued invocations: what waits, what was delivered, why nothing is",
+      "responses": {"200": {"description": "by name", "content": {"application/json": {"schema": {"type": "object"}}}}}}},
+    "/api/v1/dead-letters": {"get": {"summary": "Events and invocations that were given up, at most 1000, by id",
+      "parameters": [
+        {"name": "owner", "in": "query", "description": "of this trigger or function only", "schema": {"type": "string"}},
+        {"name": "after", "in": "query", "description": "those with a higher id", "schema": {"type": "integer", "default": 0}}],
+      "responses": {"200": {"description": "without their content",
+        "content": {"application/json": {"schema": {"type": "object"}}}},
+        "400": {"$ref": "#/components/responses/Problem"}}}},
+    "/api/v1/dead-letters/{name}": {"get": {"summary": "One dead letter with its content",
+      "parameters": [{"$ref": "#/components/parameters/name"}],
+      "responses": {"200": {"description": "the dead letter", "content": {"application/json": {"schema": {"type": "object"}}}},
+        "404": {"$ref": "#/components/responses/Problem"}}}},
+    "/api/v1/dead-letters/redrive": {"post": {"summary": "Take dead letters out and deliver them again",
+      "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Choice"}}}},
+      "responses": {"200": {"$ref": "#/components/responses/Done"}, "4XX": {"$ref": "#/components/responses/Problem"}}}},
+    "/api/v1/dead-letters/purge": {"post": {"summary": "Remove dead letters",
+      "requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Choice"}}}},
       "responses": {"200": {"$ref": "#/components/responses/Done"}, "4XX": {"$ref": "#/components/responses/Problem"}}}},
     "/api/v1/reload": {"post": {"summary": "Read the configuration again and apply it, all or nothing",
       "requestBody": {"required": false, "content": {"application/json": {

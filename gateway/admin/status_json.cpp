@@ -171,6 +171,38 @@ std::string instances_json(const std::vector<activator::function_status>& functi
   return dump(out);
 }
 
+std::string triggers_json(const event_numbers& events) {
+  json triggers = json::object();
+  for (const auto& one : events.triggers) {
+    json out;
+    out["source"] = one.source;
+    out["function"] = one.function;
+    out["delivered"] = one.delivered;
+    out["retried"] = one.retried;
+    out["dead"] = one.dead;
+    out["filtered"] = one.filtered;
+    out["in_flight"] = one.in_flight;
+    out["waiting"] = one.waiting;
+    out["waiting_retry"] = one.waiting_retry;
+    out["oldest_ms"] = one.oldest ? json(one.oldest->count()) : json(nullptr);
+    out["paused"] = one.paused;
+    triggers[one.name] = std::move(out);
+  }
+  json queues = json::object();
+  for (const auto& one : events.queues) {
+    json out;
+    out["requests"] = one.requests;
+    out["bytes"] = one.bytes;
+    out["in_flight"] = one.in_flight;
+    out["paused"] = one.paused;
+    queues[one.function] = std::move(out);
+  }
+  json out;
+  out["triggers"] = std::move(triggers);
+  out["queues"] = std::move(queues);
+  return dump(out);
+}
+
 void append_log_line(std::string& out, const activator::output_ring::line& line) {
   fmt::format_to(std::back_inserter(out), R"({{"number":{},"at":")", line.number);
   append_rfc3339(out, line.at);

@@ -8,6 +8,7 @@
 
 #include "activator/activator.hpp"
 #include "activator/output_ring.hpp"
+#include "gateway/event_numbers.hpp"
 
 namespace rouse::gateway {
 
@@ -19,6 +20,8 @@ namespace rouse::gateway {
 /// {"instances": [...]}: those of every function, each with function and revision.
 [[nodiscard]] std::string pools_json(const std::vector<activator::pool_status>& pools);
 [[nodiscard]] std::string instances_json(const std::vector<activator::function_status>& functions);
+/// {"triggers": {NAME: ...}, "queues": {FUNCTION: ...}}
+[[nodiscard]] std::string triggers_json(const event_numbers& events);
 /// One line of newline-delimited JSON: number, at, instance, text; with its line end.
 void append_log_line(std::string& out, const activator::output_ring::line& line);
 /// RFC 9457: type, title (the type in words), status, detail.

@@ -13,7 +13,9 @@
 #include "gateway/events/cloudevents/http.hpp"
 #include "gateway/events/cloudevents/storage.hpp"
 #include "gateway/events/kept_response.hpp"
+#include "gateway/events/plan.hpp"
 #include "gateway/events/stream_source.hpp"
+#include "gateway/events/times.hpp"
 
 namespace rouse::gateway::events {
 
@@ -23,8 +25,6 @@ using namespace std::chrono_literals;
 
 constexpr auto cron_retention = std::chrono::hours(24 * 35);
 constexpr auto backlog_period = 250ms;
-constexpr auto cron_stream = "cron/";
-constexpr auto bus_stream = "bus/";
 
 intake_reply problem(unsigned status, const char* type, std::string detail,
                      std::optional<std::uint64_t> retry_after = std::nullopt) {
@@ -70,18 +70,6 @@ intake_reply problem_of(const event_error& error) {
   return problem(400, "bad-request", std::move(detail));
 }
 
-std::string text_of(wall_time at) {
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(at);
-  const auto time = std::chrono::system_clock::to_time_t(seconds);
-  std::tm parts{};
-  gmtime_r(&time, &parts);
-  std::array<char, 40> out{};
-  const auto n = std::strftime(out.data(), out.size(), "%Y-%m-%dT%H:%M:%S", &parts);
-  const auto ms = (at - seconds).count();
-  std::snprintf(out.data() + n, out.size() - n, ".%03dZ", static_cast<int>(ms));
-  return out.data();
-}
-
 const char* name_of_state(invocation_state state) {
   switch (state) {
     case invocation_state::queued:
@@ -114,39 +102,6 @@ const config::function* find_function(const activator::view& in, std::string_vie
 }
 
 }  // namespace
-
-/// A trigger as it is to run. Names stand for indices, which another configuration may have changed.
-struct service::plan {
-  plan(const config::trigger& of, const config::snapshot& in)
-      : config(std::make_shared<const config::trigger>(of)), function(in.functions[of.function].name) {
-    const auto* const from = std::get_if<config::bus_source>(&of.source);
-    bus = from ? in.buses[from->bus].name : std::string();
-    stream = from ? bus_stream + bus : cron_stream + of.name;
-    if (of.reply) reply = in.buses[*of.reply].name;
-    using to = config::dead_letter_to::kind;
-    if (of.dead_letter.to == to::bus) dead = in.buses[of.dead_letter.index].name;
-    if (of.dead_letter.to == to::function) dead = in.functions[of.dead_letter.index].name;
-  }
-  [[nodiscard]] bool same_as(const plan& other) const {
-    auto mine = *config;
-    auto others = *other.config;
-    for (auto* one : {&mine, &others}) {
-      one->function = one->dead_letter.index = 0;
-      if (one->reply) one->reply = 0;
-      if (auto* const from = std::get_if<config::bus_source>(&one->source)) from->bus = 0;
-    }
-    return mine == others && function == other.function && stream == other.stream && reply == other.reply &&
-           dead == other.dead;
-  }
-  [[nodiscard]] bool is_cron() const { return std::holds_alternative<config::cron_source>(config->source); }
-
-  std::shared_ptr<const config::trigger> config;
-  std::string function;
-  std::string bus;
-  std::string stream;
-  std::string reply;
-  std::string dead;
-};
 
 service::service(surroundings around)
     : around_(std::move(around)), cron_(around_.admin, around_.log), backlog_timer_(around_.admin) {}
@@ -593,54 +548,6 @@ void service::take_question(const intake_request& request, std::function<void(in
     out.fields = {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}};
     out.body = body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
     done(std::move(out));
-  });
-}
-
-// --- what people see
-// -----------------------------------------------------------------------------------------------------
-
-void service::status(std::function<void(events_status)> then) {
-  if (!open_) return asio::post(around_.admin, [then = std::move(then)] { then({}); });
-  store_->usage([this, then = std::move(then)](store_result<store_usage> result) {
-    auto moved = std::make_shared<store_usage>(result ? std::move(*result) : store_usage());
-    asio::post(around_.admin, [this, then, moved] {
-      events_status out;
-      for (const auto& [name, entry] : triggers_) {
-        const auto& [what, running] = entry;
-        trigger_status one;
-        one.name = name;
-        one.source = what->is_cron() ? "cron" : "bus " + what->bus;
-        one.function = what->function;
-        if (running) {
-          const auto& counters = running->counters();
-          one.delivered = counters.delivered.get();
-          one.retried = counters.retried.get();
-          one.dead = counters.dead.get();
-          one.filtered = counters.filtered.get();
-          one.in_flight = counters.in_flight.load(std::memory_order_relaxed);
-          one.waiting = counters.waiting.load(std::memory_order_relaxed);
-          one.waiting_retry = counters.waiting_retry.load(std::memory_order_relaxed);
-          one.paused = running->paused_because();
-        }
-        const auto kept = std::ranges::find(moved->consumers, name, &consumer_usage::name);
-        if (kept != moved->consumers.end()) one.oldest = kept->oldest;
-        out.triggers.push_back(std::move(one));
-      }
-      for (const auto& queue : moved->queues) {
-        queue_status one;
-        one.function = queue.function;
-        one.requests = static_cast<std::uint64_t>(queue.requests);
-        one.bytes = static_cast<std::uint64_t>(queue.bytes);
-        const std::lock_guard lock(mutex_);
-        if (const auto at = invokers_.find(queue.function); at != invokers_.end()) {
-          one.in_flight = at->second->in_flight();
-          one.paused = at->second->paused_because();
-        }
-        out.queues.push_back(std::move(one));
-      }
-      out.dead_letters = moved->dead_letters;
-      then(std::move(out));
-    });
   });
 }
 

@@ -18,6 +18,7 @@
 
 #include "activator/runtime.hpp"
 #include "config/config.hpp"
+#include "gateway/admin/actions.hpp"
 #include "gateway/events/cron_clock.hpp"
 #include "gateway/events/invoker.hpp"
 #include "gateway/events/store/store.hpp"
@@ -27,37 +28,7 @@
 
 namespace rouse::gateway::events {
 
-/// What people see of one trigger.
-struct trigger_status {
-  std::string name;
-  std::string source;  ///< "bus orders", "cron"
-  std::string function;
-  std::uint64_t delivered = 0;
-  std::uint64_t retried = 0;
-  std::uint64_t dead = 0;
-  std::uint64_t filtered = 0;
-  std::uint64_t in_flight = 0;
-  std::uint64_t waiting = 0;
-  std::uint64_t waiting_retry = 0;
-  std::optional<wall_time> oldest;  ///< the first event that is not settled
-  std::string paused;               ///< why nothing is delivered at the moment
-};
-
-struct queue_status {
-  std::string function;
-  std::uint64_t requests = 0;
-  std::uint64_t bytes = 0;
-  std::uint64_t in_flight = 0;
-  std::string paused;
-};
-
-struct events_status {
-  std::vector<trigger_status> triggers;
-  std::vector<queue_status> queues;
-  std::vector<dead_letter_usage> dead_letters;
-};
-
-class service final : public intake, public event_sink {
+class service final : public intake, public event_sink, public actions_on_events {
  public:
   struct surroundings {
     asio::io_context& admin;
@@ -89,11 +60,11 @@ class service final : public intake, public event_sink {
   void append(const std::string& bus, std::vector<std::string> encoded,
               std::function<void(std::string problem)> then) override;
 
-  // --- admin thread
-  /// `then` comes on the admin thread.
-  void status(std::function<void(events_status)> then);
-  /// The store, for dead letters; nullptr: there is none, so there are none either.
-  [[nodiscard]] store* kept() noexcept { return store_ ? &*store_ : nullptr; }
+  // actions_on_events (desk.cpp)
+  void numbers(actions::done then) override;
+  void dead_letters(dead_letter_question which, actions::done then) override;
+  void redrive(dead_letter_question which, actions::done then) override;
+  void purge(dead_letter_question which, actions::done then) override;
 
  private:
   struct bus_entry {
@@ -116,6 +87,8 @@ class service final : public intake, public event_sink {
   void enqueue(intake_request request, std::function<void(intake_reply)> done);
   void poke_invoker(const std::string& function);
   void add_backlog();
+  [[nodiscard]] event_numbers count(const store_usage& usage) const;
+  void answer(actions::done then, action_result result);
   [[nodiscard]] worker& next_worker();
 
   const surroundings around_;

@@ -1,0 +1,203 @@
+// What people see of events, and what they do with dead letters.
+
+#include <algorithm>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "gateway/events/cloudevents/storage.hpp"
+#include "gateway/events/cloudevents/structured.hpp"
+#include "gateway/events/plan.hpp"
+#include "gateway/events/times.hpp"
+
+namespace rouse::gateway::events {
+
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr std::size_t listed = 1000;
+
+const char* word_of(dead_letter_kind kind) {
+  switch (kind) {
+    case dead_letter_kind::event:
+      return "event";
+    case dead_letter_kind::invocation:
+      return "invocation";
+    case dead_letter_kind::external:
+      return "external";
+  }
+  return "";
+}
+
+ordered_json to_json(const dead_letter& letter) {
+  return {{"id", letter.id},
+          {"kind", word_of(letter.kind)},
+          {"owner", letter.owner},
+          {"created", text_of(letter.created)},
+          {"given_up", text_of(letter.given_up)},
+          {"attempts", letter.why.attempts},
+          {"status", letter.why.last_status},
+          {"reason", letter.why.last_error},
+          {"size", letter.size}};
+}
+
+std::string dump(const ordered_json& what) {
+  return what.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+/// With what was to be delivered: the event, or the request of an invocation.
+ordered_json with_content(const dead_letter& letter) {
+  auto out = to_json(letter);
+  if (letter.kind == dead_letter_kind::event) {
+    const auto event = decode(letter.blob);
+    if (event) out["event"] = ordered_json::parse(write_structured(*event), nullptr, false);
+    return out;
+  }
+  const auto line = letter.meta.find('\n');
+  if (line != std::string::npos) out["head"] = letter.meta.substr(line + 1);
+  out["body"] = letter.blob;
+  return out;
+}
+
+action_result failed(const store_error& error) {
+  action_result out;
+  out.status = error.code == store_errc::not_found ? 404 : 503;
+  out.type = error.code == store_errc::not_found ? "no-dead-letter" : "storage-failed";
+  out.detail = error.text;
+  return out;
+}
+
+dead_letter_choice choice_of(const dead_letter_question& which) {
+  dead_letter_choice out;
+  if (which.id) {
+    out.ids = std::vector<std::int64_t>{*which.id};
+  } else if (!which.owner.empty()) {
+    out.owner = which.owner;
+  }
+  return out;
+}
+
+action_result said(std::string detail) {
+  action_result out;
+  out.detail = std::move(detail);
+  return out;
+}
+
+std::string letters(std::size_t count) {
+  return std::to_string(count) + (count == 1 ? " dead letter" : " dead letters");
+}
+
+}  // namespace
+
+/// From the store's threads to the admin thread.
+void service::answer(actions::done then, action_result result) {
+  asio::post(around_.admin, [then = std::move(then), result = std::move(result)]() mutable { then(std::move(result)); });
+}
+
+event_numbers service::count(const store_usage& usage) const {
+  event_numbers out;
+  const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+  for (const auto& [name, entry] : triggers_) {
+    const auto& [what, running] = entry;
+    event_numbers::trigger one;
+    one.name = name;
+    one.source = what->is_cron() ? "cron" : "bus " + what->bus;
+    one.function = what->function;
+    if (running) {
+      const auto& counters = running->counters();
+      one.delivered = counters.delivered.get();
+      one.retried = counters.retried.get();
+      one.dead = counters.dead.get();
+      one.filtered = counters.filtered.get();
+      one.in_flight = counters.in_flight.load(std::memory_order_relaxed);
+      one.waiting = counters.waiting.load(std::memory_order_relaxed);
+      one.waiting_retry = counters.waiting_retry.load(std::memory_order_relaxed);
+      one.paused = running->paused_because();
+    }
+    const auto kept = std::ranges::find(usage.consumers, name, &consumer_usage::name);
+    if (kept != usage.consumers.end() && kept->oldest)
+      one.oldest = std::max(std::chrono::milliseconds(0), std::chrono::milliseconds(now - *kept->oldest));
+    out.triggers.push_back(std::move(one));
+  }
+  for (const auto& queue : usage.queues) {
+    event_numbers::queue one;
+    one.function = queue.function;
+    one.requests = static_cast<std::uint64_t>(queue.requests);
+    one.bytes = static_cast<std::uint64_t>(queue.bytes);
+    const std::lock_guard lock(mutex_);
+    if (const auto at = invokers_.find(queue.function); at != invokers_.end()) {
+      one.in_flight = at->second->in_flight();
+      one.paused = at->second->paused_because();
+    }
+    out.queues.push_back(std::move(one));
+  }
+  for (const auto& one : usage.dead_letters) out.dead.push_back({one.owner, static_cast<std::uint64_t>(one.count)});
+  return out;
+}
+
+void service::numbers(actions::done then) {
+  if (!open_) {
+    action_result none;
+    none.events = std::make_shared<const event_numbers>();
+    return answer(std::move(then), std::move(none));
+  }
+  store_->usage([this, then = std::move(then)](store_result<store_usage> result) {
+    auto moved = std::make_shared<store_usage>(result ? std::move(*result) : store_usage());
+    asio::post(around_.admin, [this, then, moved] {
+      action_result out;
+      out.events = std::make_shared<const event_numbers>(count(*moved));
+      then(std::move(out));
+    });
+  });
+}
+
+void service::dead_letters(dead_letter_question which, actions::done then) {
+  if (!open_ && which.id) return answer(std::move(then), failed({store_errc::not_found, "there are no dead letters"}));
+  if (!open_) {
+    action_result none;
+    none.body = dump({{"dead_letters", ordered_json::array()}});
+    return answer(std::move(then), std::move(none));
+  }
+  if (which.id) {
+    return store_->show_dead_letter(*which.id, [this, then = std::move(then)](store_result<dead_letter> result) {
+      if (!result) return answer(then, failed(result.error()));
+      action_result out;
+      out.body = dump(with_content(*result));
+      answer(then, std::move(out));
+    });
+  }
+  store_->dead_letters(which.owner, which.after, listed,
+                       [this, then = std::move(then)](store_result<std::vector<dead_letter>> result) {
+                         if (!result) return answer(then, failed(result.error()));
+                         auto all = ordered_json::array();
+                         for (const auto& one : *result) all.push_back(to_json(one));
+                         action_result out;
+                         out.body = dump({{"dead_letters", std::move(all)}});
+                         answer(then, std::move(out));
+                       });
+}
+
+void service::redrive(dead_letter_question which, actions::done then) {
+  if (!open_) return answer(std::move(then), said("there are no dead letters"));
+  store_->redrive(choice_of(which), std::nullopt, [this, then = std::move(then)](store_result<redriven> result) {
+    if (!result) return answer(then, failed(result.error()));
+    auto out = said(letters(result->moved) + " taken out, to be delivered again");
+    if (result->skipped > 0)
+      out.lines.push_back(letters(result->skipped) + " stay: " + result->first_problem);
+    around_.log.info("by hand: {}", out.detail);
+    answer(then, std::move(out));
+  });
+}
+
+void service::purge(dead_letter_question which, actions::done then) {
+  if (!open_) return answer(std::move(then), said("there are no dead letters"));
+  store_->purge(choice_of(which), [this, then = std::move(then)](store_result<std::size_t> result) {
+    if (!result) return answer(then, failed(result.error()));
+    auto out = said(letters(*result) + " removed");
+    around_.log.info("by hand: {}", out.detail);
+    answer(then, std::move(out));
+  });
+}
+
+}  // namespace rouse::gateway::events
