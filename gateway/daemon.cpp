@@ -78,7 +78,7 @@ class daemon final : public activator::data_plane {
         access_(server_.access_log, log_),
         store_(server_.data_dir),
         activator_(control_, first_, *this, worker_count(server_), log_, read_settings()),
-        backend_(control_, keeper.socket(), activator_, process::process_options()),
+        backend_(control_, keeper.socket(), activator_, backend_options()),
         view_(activator_.first_view()),
         site_(site{server_, view_, access_, log_, shows_errors(server_), {}}),
         signals_(control_, SIGTERM, SIGINT, SIGHUP),
@@ -145,6 +145,19 @@ class daemon final : public activator::data_plane {
   }
 
  private:
+  /// How instances are frozen is news to those who have something to freeze.
+  [[nodiscard]] process::process_options backend_options() {
+    process::process_options made;
+    const bool freezes = std::ranges::any_of(first_->functions, [](const config::function& one) {
+      return std::ranges::any_of(
+          one.revisions, [](const config::revision& each) { return each.scale.to_zero == config::to_zero::freeze; });
+    });
+    made.note = [this, level = freezes ? spdlog::level::info : spdlog::level::debug](const std::string& text) {
+      log_.log(level, "{}", text);
+    };
+    return made;
+  }
+
   [[nodiscard]] activator::kept_settings read_settings() {
     auto found = store_.load();
     if (!found.problem.empty()) log_.error("{}", found.problem);
