@@ -74,16 +74,25 @@ struct activator::impl {
   /// Any thread. At most one evaluation of a revision is on its way at a time.
   void wake(revision_runtime& which) {
     if (which.posted.exchange(true)) return;
-    poke(which.number);
+    asio::post(control,
+               [this, number = which.number, asked = steady_clock::now(), alive = std::weak_ptr(around.alive)] {
+                 if (alive.expired()) return;
+                 wait.observe(static_cast<std::uint64_t>((steady_clock::now() - asked).count()));
+                 look(number);
+               });
   }
 
   void poke(std::uint32_t number) {
     asio::post(control, [this, number, alive = std::weak_ptr(around.alive)] {
-      if (alive.expired() || !roll[number].life) return;
-      // Before the evaluation: what parks from here on posts again.
-      roll[number].life->runtime().posted.store(false);
-      evaluate(number, steady_clock::now());
+      if (!alive.expired()) look(number);
     });
+  }
+
+  void look(std::uint32_t number) {
+    if (!roll[number].life) return;
+    // Before the evaluation: what parks from here on posts again.
+    roll[number].life->runtime().posted.store(false);
+    evaluate(number, steady_clock::now());
   }
 
   void evaluate(std::uint32_t number, steady_clock::time_point now) {
@@ -272,6 +281,7 @@ struct activator::impl {
   }
 
   asio::io_context& control;
+  duration_histogram wait;  ///< from a wake until it is acted on; read by other threads
   pool_book book;
   surroundings around;
   fleet all;
@@ -413,6 +423,10 @@ bool activator::add_status(partial_status& out, std::chrono::microseconds slice)
     }
   }
   return true;
+}
+
+const duration_histogram& activator::control_wait() const noexcept {
+  return impl_->wait;
 }
 
 std::vector<pool_status> activator::pools() const {

@@ -22,6 +22,7 @@
 #include "activator/function_control.hpp"
 #include "activator/pools.hpp"
 #include "activator/runtime.hpp"
+#include "activator/stats.hpp"
 #include "activator/status.hpp"
 #include "config/config.hpp"
 
@@ -84,6 +85,9 @@ class activator final : public backend_listener {
   };
   bool add_status(partial_status& out, std::chrono::microseconds slice) const;
   [[nodiscard]] std::vector<pool_status> pools() const;
+  /// How long requests that parked waited for the control thread to look at them, on top of what they wait for. Any
+  /// thread; lives as long as the activator.
+  [[nodiscard]] const duration_histogram& control_wait() const noexcept;
 
   // backend_listener
   void on_ready(std::uint64_t id, ready_report report) override;

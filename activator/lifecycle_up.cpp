@@ -103,6 +103,7 @@ void lifecycle::start_in(std::uint32_t pool, time_point now) {
   spec.directory = config_->directory;
   spec.ready_path = config_->ready_path;
   spec.start_timeout = config_->start_timeout;
+  spec.may_freeze = config_->scale.to_zero == config::to_zero::freeze;
   tracked one;
   one.self = std::make_unique<router::instance>(spec.id, spec.instance, config_->concurrency, around_.workers);
   one.began = now;

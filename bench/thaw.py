@@ -5,8 +5,8 @@
 
 Two ways to the first byte of a sleeping function's answer, in turns: through rouse, with the function's instance frozen
 (`to_zero: freeze`; timed from before the connect); and without it, the same program stopped by SIGSTOP (timed from before
-its SIGCONT). The same program times both. Before each, /proc must say that the process is stopped, and of rouse's also the
-admin interface; and each request must have been counted as a thaw.
+its SIGCONT). The same program times both. Before each, /proc or its cgroup must say that the process does not run, and of
+rouse's also the admin interface; and each request must have been counted as a thaw.
 
 The difference of the medians is what rouse adds; that of the p99 compares the tails of two distributions.
 Target: at most 1 ms at the median, 5 ms at p99.
@@ -17,20 +17,13 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 from common import Timer, distributions, machine, program, save
-from harness import Daemon, command_line, free_port, http_request, wait_for
-
-
-def stopped(pid):
-    """Whether every thread of the process is stopped."""
-    tasks = list(Path(f"/proc/{pid}/task").iterdir())
-    return bool(tasks) and all((task / "stat").read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
+from harness import Daemon, command_line, free_port, http_request, is_frozen, wait_for
 
 
 def frozen(rouse, pid):
-    return stopped(pid) and [one["state"] for one in rouse.instances("fast")] == ["frozen"]
+    return is_frozen(pid) and [one["state"] for one in rouse.instances("fast")] == ["frozen"]
 
 
 def thaws(rouse):
@@ -59,7 +52,7 @@ def measure(rouse, times, function, timer):
             wait_for(lambda: frozen(rouse, instance), 20, "the instance is frozen", interval=0.005)
             through.append(timer.ask(f"through {rouse.port} /function/fast"))
             os.kill(alone.pid, signal.SIGSTOP)
-            wait_for(lambda: stopped(alone.pid), 10, "the function without rouse is stopped", interval=0.001)
+            wait_for(lambda: is_frozen(alone.pid), 10, "the function without rouse is stopped", interval=0.001)
             direct.append(timer.ask(f"awake {port} {alone.pid}"))
         thawed = thaws(rouse) - before
     finally:

@@ -26,6 +26,9 @@ struct start_spec {
   std::string directory;
   std::optional<std::string> ready_path;
   std::chrono::milliseconds start_timeout{60'000};
+  /// freeze() is to be expected, so that a backend prepares for it where that costs something; one that comes without
+  /// is obeyed as well.
+  bool may_freeze = false;
 };
 
 /// Where an instance can be reached, and the connection that proved it, if the backend has one to give away.

@@ -26,15 +26,15 @@ namespace rouse::gateway {
 struct status_list {
   std::vector<activator::function_status> functions;
   std::vector<activator::pool_status> pools;
-  event_numbers events;  ///< for metrics; those of the moment after the others
-  activator::activator::partial_status so_far;  ///< while it is being put together
+  const activator::duration_histogram* control_wait = nullptr;  ///< outlives the server; nullptr: not known
+  activator::activator::partial_status so_far;                  ///< while it is being put together
 };
 
 /// Where the server's answers come from. Everything is borrowed and outlives the server.
 struct admin_sources {
   const config::server& server;
-  /// Appends what comes next to the list, for about half a millisecond; true when it is whole. A cold start must not
-  /// wait for a scrape. Control thread.
+  /// Appends what comes next to the list, for about a tenth of a millisecond; true when it is whole. A cold start must
+  /// not wait for a scrape. Control thread.
   std::function<bool(status_list&)> status;
   /// What a function's instances wrote; nullptr when there is no such function. Any thread.
   std::function<std::shared_ptr<const activator::output_ring>(std::string_view function)> output;

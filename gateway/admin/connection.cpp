@@ -198,10 +198,9 @@ awaitable<bool> admin_connection::answer_status(admin_target target) {
     problem(400, "bad-request", "This takes no query; ask for the path alone.");
     co_return co_await send_reply();
   }
-  status_list all;
-  const bool fetched = co_await shared_.status.fetch(all);
+  const auto all = co_await shared_.status.fetch();
   reply_.type = json_type;
-  if (!fetched) {
+  if (!all) {
     problem(503, "no-answer",
             shared_.stopping ? "The daemon is about to end."
                              : "The control thread has not answered for 5 s; the daemon is overloaded or stuck.");
@@ -213,15 +212,15 @@ awaitable<bool> admin_connection::answer_status(admin_target target) {
       if (answered && events.events) all.events = *events.events;
     }
     reply_.type = "text/plain; version=0.0.4; charset=utf-8";
-    reply_.body = metrics_collector(shared_.sources.workers, all).text();
+    reply_.body = metrics_collector(shared_.sources.workers, *all).text();
   } else if (target.what == endpoint::pools) {
-    reply_.body = pools_json(all.pools);
+    reply_.body = pools_json(all->pools);
   } else if (target.what == endpoint::functions) {
-    reply_.body = functions_json(all.functions);
+    reply_.body = functions_json(all->functions);
   } else if (target.what == endpoint::instances) {
-    reply_.body = instances_json(all.functions);
+    reply_.body = instances_json(all->functions);
   } else {
-    for (const auto& function : all.functions) {
+    for (const auto& function : all->functions) {
       if (function.name == target.name) reply_.body = function_json(function);
     }
     if (reply_.body.empty()) {

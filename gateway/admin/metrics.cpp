@@ -240,14 +240,23 @@ std::vector<MetricFamily> metrics_collector::Collect() const {
   }
   connections.add({}, static_cast<double>(open));
   if (refused) unmatched.add({}, static_cast<double>(refused));
+  family control_wait("rouse_control_wait_seconds",
+                      "Time that requests which parked waited for the control thread to look at their function.",
+                      MetricType::Histogram);
+  if (status_.control_wait) {
+    histogram_sum waited;
+    waited.add(*status_.control_wait);
+    control_wait.add({}, waited);
+  }
   family build("rouse_build_info", "Always 1; the version is in the label.", MetricType::Gauge);
   build.add({{"version", version()}}, 1);
 
   std::vector<MetricFamily> all;
-  for (auto* each :
-       {&out.requests, &out.request_duration, &out.park_duration, &out.cold_start_duration, &out.in_flight, &out.parked,
-        &out.instances, &out.desired, &out.decisions, &out.start_failures, &out.retries, &out.shed, &out.ejections,
-        &pool_instances, &pool_reserved, &pool_cost, &events, &oldest, &given_up, &waiting, &depth, &bytes, &dead, &connections, &unmatched, &build}) {
+  for (auto* each : {&out.requests,  &out.request_duration, &out.park_duration, &out.cold_start_duration,
+                     &out.in_flight, &out.parked,           &out.instances,     &out.desired,
+                     &out.decisions, &out.start_failures,   &out.retries,       &out.shed,
+                     &out.ejections, &pool_instances,       &pool_reserved,     &pool_cost,
+                     &control_wait,  &connections,          &unmatched,         &build}) {
     std::move(*each).move_to(all);
   }
   return all;

@@ -8,8 +8,7 @@ namespace rouse::gateway {
 
 /// One coroutine that waits; in its frame.
 struct status_fetch::call {
-  call(status_fetch& owner, status_list& out)
-      : owner(owner), id(++owner.last_id_), wake(owner.here_, steady::now() + patience), out(out) {
+  explicit call(status_fetch& owner) : owner(owner), id(++owner.last_id_), wake(owner.here_, steady::now() + patience) {
     owner.calls_.emplace(id, this);
   }
   ~call() { owner.calls_.erase(id); }
@@ -19,19 +18,18 @@ struct status_fetch::call {
   status_fetch& owner;
   const std::uint64_t id;
   timer wake;
-  status_list& out;
-  bool answered = false;
+  std::shared_ptr<const status_list> answer;
 };
 
 status_fetch::status_fetch(asio::io_context& here, asio::io_context& control, std::function<bool(status_list&)> source)
     : here_(here), control_(control), source_(std::move(source)) {}
 
-awaitable<bool> status_fetch::fetch(status_list& out) {
-  if (stopped_) co_return false;
-  call waiting(*this, out);
-  ask(waiting.id, std::make_shared<status_list>());
-  if (!waiting.answered) co_await waiting.wake.async_wait(as_result);
-  co_return waiting.answered;
+awaitable<std::shared_ptr<const status_list>> status_fetch::fetch() {
+  if (stopped_) co_return nullptr;
+  call waiting(*this);
+  if (!asking_) ask();
+  if (!waiting.answer) co_await waiting.wake.async_wait(as_result);
+  co_return std::move(waiting.answer);
 }
 
 void status_fetch::stop() {
@@ -39,19 +37,34 @@ void status_fetch::stop() {
   for (const auto& [id, waiting] : calls_) waiting->wake.cancel();
 }
 
-void status_fetch::ask(std::uint64_t id, std::shared_ptr<status_list> so_far) {
-  asio::post(control_, [this, id, so_far = std::move(so_far)]() mutable {
-    if (!source_(*so_far)) return ask(id, std::move(so_far));
-    asio::post(here_, [this, id, so_far = std::move(so_far)] { answer(id, std::move(*so_far)); });
+/// For all that wait now.
+void status_fetch::ask() {
+  asking_ = true;
+  asked_for_ = last_id_;
+  go_on(std::make_shared<status_list>());
+}
+
+/// One piece on the control thread, which does what else has come in between; then the next.
+void status_fetch::go_on(std::shared_ptr<status_list> so_far) {
+  asio::post(control_, [this, so_far = std::move(so_far)]() mutable {
+    if (!source_(*so_far)) return go_on(std::move(so_far));
+    asio::post(here_, [this, so_far = std::move(so_far)] { answer(so_far); });
   });
 }
 
-void status_fetch::answer(std::uint64_t id, status_list status) {
-  const auto found = calls_.find(id);
-  if (found == calls_.end()) return;
-  found->second->out = std::move(status);
-  found->second->answered = true;
-  found->second->wake.cancel();
+void status_fetch::answer(const std::shared_ptr<const status_list>& status) {
+  asking_ = false;
+  bool more = false;
+  for (const auto& [id, waiting] : calls_) {
+    if (waiting->answer) continue;  // has not run since
+    if (id > asked_for_) {
+      more = true;
+      continue;
+    }
+    waiting->answer = status;
+    waiting->wake.cancel();
+  }
+  if (more && !stopped_) ask();
 }
 
 }  // namespace rouse::gateway

@@ -149,6 +149,28 @@ def descendants(pid):
     return found
 
 
+def _cgroup_mounts():
+    """(directory of the hierarchy that is shown, where) of each cgroup2 mount."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        mount, _, kind = line.partition(" - ")
+        if kind.startswith("cgroup2 "):
+            root, where = mount.split()[3:5]
+            yield root.rstrip("/"), where
+
+
+def is_frozen(pid):
+    """Whether no thread of the process runs until somebody lets it: stopped by a signal, or frozen with its cgroup."""
+    states = {(task / "stat").read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()}
+    if states == {"T"}:
+        return True
+    own = next((line[3:] for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines() if line.startswith("0::")), None)
+    for root, where in _cgroup_mounts() if own else ():
+        if (own + "/").startswith(root + "/"):
+            with contextlib.suppress(OSError):  # the root cgroup has no such file
+                return "frozen 1" in Path(where + own[len(root):] + "/cgroup.events").read_text()
+    return False
+
+
 def command_line(pid):
     """argv of a process as a list; empty when it is gone."""
     try:

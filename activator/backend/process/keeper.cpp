@@ -106,12 +106,16 @@ void keeper::main(int socket) {
 }
 
 void keeper::run() {
+  cgroup_message freezing;
+  freezing.why_not = cgroups_.open();
+  send(socket_.get(), &freezing, sizeof freezing);
   while (serve()) {
     reap();
     sweep();
     wait();
   }
   end_children([](pid_t, int) {});
+  cgroups_.close();
 }
 
 /// Takes all requests that wait. False once the daemon is gone.
@@ -136,7 +140,7 @@ void keeper::start(const start_message& message, std::vector<descriptor> with) {
   const pid_t pid = ::fork();
   if (pid == 0) {
     socket_.reset();
-    run_reaper(std::move(with[0]), std::move(with[1]), std::move(with[2]));
+    run_reaper(message, std::move(with[0]), std::move(with[1]), std::move(with[2]), cgroups_.get());
   }
   if (pid < 0) {
     reaper_message failed;
@@ -173,6 +177,7 @@ void keeper::sweep() {
   }
   if (strays) return;
   std::erase_if(lost_, [this](const start_message& of) {
+    if (of.in_cgroup != 0) cgroups_.remove(of.id, of.attempt);
     lost_message message;
     message.id = of.id;
     message.attempt = of.attempt;

@@ -10,6 +10,7 @@
 #include <map>
 #include <vector>
 
+#include "activator/backend/process/cgroup.hpp"
 #include "activator/backend/process/descriptor.hpp"
 #include "activator/backend/process/protocol.hpp"
 
@@ -55,6 +56,7 @@ class keeper {
   void wait();
 
   descriptor socket_;
+  cgroup_tree cgroups_;
   std::map<pid_t, start_message> reapers_;  ///< what each was made for, by its pid
   std::vector<start_message> lost_;         ///< whose reaper died early and whose remains are being killed
 };

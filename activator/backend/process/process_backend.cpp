@@ -44,6 +44,7 @@ struct process_backend::impl final : instance_host {
 
   void await_keeper();
   void on_keeper_readable();
+  void hear(const packet& got);
   void on_keeper_gone();
   void flush();
 
@@ -54,6 +55,8 @@ struct process_backend::impl final : instance_host {
   bool request(const start_message& message, descriptor reaper, descriptor spec, descriptor output) override;
   bool keeper_alive() const override { return keeper_alive_; }
   std::size_t& polled() override { return polled_; }
+  bool uses_cgroups() const override { return options_.freeze_by == freezing::best && cgroups_; }
+  void on_no_cgroup(const std::string& instance, const cgroup_problem& why) override;
   void finished(std::uint64_t id) override { instances_.erase(id); }
 
   struct pending {
@@ -69,6 +72,8 @@ struct process_backend::impl final : instance_host {
   port_chooser ports_;
   asio::posix::stream_descriptor keeper_;
   bool keeper_alive_ = true;
+  bool cgroups_ = true;  ///< until the keeper says otherwise, which it does before it starts anything
+  bool refused_ = false;
   std::size_t polled_ = 0;
   std::deque<pending> pending_;  ///< starts that the keeper's socket had no room for
   std::map<std::uint64_t, std::shared_ptr<process_instance>> instances_;
@@ -88,14 +93,34 @@ void process_backend::impl::on_keeper_readable() {
     const packet got = receive(keeper_.native_handle());
     if (got.size < 0 && errno == EAGAIN) return await_keeper();
     if (got.size <= 0) return on_keeper_gone();
-    lost_message lost;
-    if (static_cast<std::size_t>(got.size) != sizeof lost) continue;
+    hear(got);
+  }
+}
+
+void process_backend::impl::hear(const packet& got) {
+  lost_message lost;
+  cgroup_message cgroups;
+  static_assert(sizeof lost != sizeof cgroups);
+  if (static_cast<std::size_t>(got.size) == sizeof lost) {
     std::memcpy(&lost, got.bytes.data(), sizeof lost);
     const auto found = instances_.find(lost.id);
-    if (lost.magic != protocol_magic || found == instances_.end()) continue;
+    if (lost.magic != protocol_magic || found == instances_.end()) return;
     const auto instance = found->second;
     instance->on_reaper_lost(lost.attempt);
+  } else if (static_cast<std::size_t>(got.size) == sizeof cgroups) {
+    std::memcpy(&cgroups, got.bytes.data(), sizeof cgroups);
+    if (cgroups.magic != protocol_magic || options_.freeze_by != freezing::best) return;
+    cgroups_ = !cgroups.why_not;
+    options_.note(cgroups_ ? "instances are frozen by cgroup"
+                           : "instances are frozen by signals: " + describe(cgroups.why_not));
   }
+}
+
+/// Said of the first one only: what is wrong with one cgroup is likely to be wrong with many.
+void process_backend::impl::on_no_cgroup(const std::string& instance, const cgroup_problem& why) {
+  if (std::exchange(refused_, true)) return;
+  options_.note(instance + " is frozen by signals, though others are by cgroup: " + describe(why) +
+                "; not told of others");
 }
 
 void process_backend::impl::on_keeper_gone() {

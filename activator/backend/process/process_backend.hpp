@@ -6,8 +6,10 @@
 #include <boost/asio/io_context.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <random>
+#include <string>
 
 #include "activator/backend/backend.hpp"
 #include "activator/backend/process/environment.hpp"
@@ -15,10 +17,20 @@
 
 namespace rouse::process {
 
+/// How instances are frozen.
+enum class freezing {
+  best,     ///< by cgroup where that works and the instance was started with `may_freeze`, else by signals
+  signals,  ///< by signals
+};
+
 struct process_options {
   port_range ports = default_ports();           ///< what $PORT is chosen from
   std::uint32_t seed = std::random_device{}();  ///< where in that range to begin
   environment inherit = inherited(::environ);   ///< what every instance inherits
+  freezing freeze_by = freezing::best;
+  /// Told, on the control thread, how instances are frozen, once that is known; and once more, if it turns out that
+  /// some cannot be frozen that way.
+  std::function<void(const std::string&)> note = [](const std::string&) {};
 };
 
 /// Reasons in its exit reports: exited, signalled, timeout, spawn (the command could not be run), no-capacity (no

@@ -99,6 +99,7 @@ std::string process_instance::launch_process() {
   start_message message;
   message.id = spec_.id;
   message.attempt = attempts_;
+  message.in_cgroup = spec_.may_freeze && host_.uses_cgroups() ? 1 : 0;
   if (!host_.request(message, std::move(theirs), std::move(spec), std::move(write_end))) {
     failure_word_ = "keeper";
     return "cannot be started: rouse's keeper process has ended; restart rouse";
@@ -147,6 +148,8 @@ void process_instance::hear(const reaper_message& message) {
       if (message.step == start_step::fork && (message.error == EAGAIN || message.error == ENOMEM))
         failure_word_ = "no-capacity";
       return on_gone();
+    case reaper_message::what::no_cgroup:
+      return host_.on_no_cgroup(spec_.instance, cgroup_problem{message.cgroup, message.error});
     case reaper_message::what::ended:
       status_ = message.status;
       return on_gone();

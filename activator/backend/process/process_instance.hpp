@@ -35,6 +35,10 @@ class instance_host {
   [[nodiscard]] virtual bool keeper_alive() const = 0;
   /// How many instances are being polled at the moment.
   virtual std::size_t& polled() = 0;
+  /// Whether to ask for a cgroup for what may be frozen.
+  [[nodiscard]] virtual bool uses_cgroups() const = 0;
+  /// One that asked has none, or none that works.
+  virtual void on_no_cgroup(const std::string& instance, const cgroup_problem& why) = 0;
   /// The instance has said its last word to the listener.
   virtual void finished(std::uint64_t id) = 0;
 

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "activator/backend/process/cgroup.hpp"
 #include "activator/backend/process/descriptor.hpp"
 
 namespace rouse::process {
@@ -24,6 +25,13 @@ struct start_message {
   std::uint32_t magic = protocol_magic;
   std::uint32_t attempt = 0;  ///< tells apart the processes made one after the other for one id
   std::uint64_t id = 0;
+  std::uint64_t in_cgroup = 0;  ///< 1: in a cgroup of its own, if one can be made, to be frozen by it
+};
+
+/// Keeper -> daemon, once, before it starts anything: whether instances can be frozen by cgroup.
+struct cgroup_message {
+  std::uint32_t magic = protocol_magic;
+  cgroup_problem why_not;  ///< none: they can
 };
 
 /// Keeper -> daemon: the reaper with this id died before it had finished, and everything it left behind has been
@@ -38,20 +46,22 @@ struct lost_message {
 enum class command : std::uint8_t {
   terminate = 1,  ///< SIGTERM (and SIGCONT) to the process group; thaws
   kill = 2,       ///< SIGKILL to the group and every descendant
-  freeze = 3,     ///< SIGSTOP to every descendant; ignored after `terminate`
-  thaw = 4,       ///< SIGCONT to those
+  freeze = 3,     ///< cgroup.freeze, or SIGSTOP to every descendant; ignored after `terminate`
+  thaw = 4,       ///< the same backwards
 };
 
 /// Which step of a start went wrong.
 enum class start_step : std::uint8_t { none, spec, fork, directory, exec };
 
-/// Reaper -> daemon: `spawned` and later `ended`, or `failed` alone. The reaper exits after `ended` or `failed`.
+/// Reaper -> daemon: `spawned` and later `ended`, or `failed` alone; between the two `no_cgroup`, when it turns out
+/// that the instance must be frozen by signals. The reaper says nothing after `ended` or `failed`, and exits.
 struct reaper_message {
-  enum class what : std::uint8_t { spawned = 1, failed, ended };
+  enum class what : std::uint8_t { spawned = 1, failed, ended, no_cgroup };
   what kind = what::spawned;
-  start_step step = start_step::none;  ///< of `failed`
-  std::uint16_t reserved = 0;
-  std::int32_t error = 0;   ///< errno, of `failed`
+  start_step step = start_step::none;      ///< of `failed`
+  cgroup_step cgroup = cgroup_step::none;  ///< of `no_cgroup`
+  std::uint8_t reserved = 0;
+  std::int32_t error = 0;   ///< errno, of `failed` and `no_cgroup`
   std::int32_t status = 0;  ///< as from waitpid(2), of `ended`
   std::int32_t pid = 0;     ///< the instance's main process, of `spawned`
   std::int32_t reaper = 0;  ///< the reaper's own pid, of `spawned`

@@ -1,124 +1,39 @@
 #include "activator/backend/process/reaper.hpp"
 
-#include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <cstring>
-#include <string>
-#include <string_view>
+#include <utility>
 
+#include "activator/backend/process/cgroup.hpp"
 #include "activator/backend/process/freezer.hpp"
 #include "activator/backend/process/process_tree.hpp"
 #include "activator/backend/process/protocol.hpp"
+#include "activator/backend/process/spawn.hpp"
 
 namespace rouse::process {
 namespace {
 
-struct outcome {
-  pid_t pid = -1;
-  start_step step = start_step::none;
-  int error = 0;
-};
-
-/// What the child is given: its own process group, default signals, the null device as standard input, the pipe as
-/// standard output and error, and no other descriptor.
-class spawn_options {
- public:
-  explicit spawn_options(int output) {
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO);
-    posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
-    posix_spawnattr_init(&attributes);
-    sigset_t signals;
-    sigfillset(&signals);
-    posix_spawnattr_setsigdefault(&attributes, &signals);
-    sigemptyset(&signals);
-    posix_spawnattr_setsigmask(&attributes, &signals);
-    posix_spawnattr_setpgroup(&attributes, 0);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-  }
-  spawn_options(const spawn_options&) = delete;
-  spawn_options& operator=(const spawn_options&) = delete;
-  ~spawn_options() {
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-  }
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-};
-
-outcome spawn_at(const char* path, launch_view& what, const spawn_options& options) {
-  outcome result;
-  result.error =
-      ::posix_spawn(&result.pid, path, &options.actions, &options.attributes, what.argv.data(), what.env.data());
-  if (result.error != 0) {
-    result.pid = -1;
-    result.step = result.error == EAGAIN || result.error == ENOMEM ? start_step::fork : start_step::exec;
-  }
-  return result;
-}
-
-/// As execvp(3) does it, but with the instance's own PATH: the first file that can be executed; where one was found
-/// that may not be, EACCES says more than ENOENT. A script without a first line that names its interpreter is not
-/// handed to a shell.
-outcome spawn_from_path(launch_view& what, const spawn_options& options) {
-  if (std::strchr(what.argv[0], '/') != nullptr) return spawn_at(what.argv[0], what, options);
-  outcome result{-1, start_step::exec, ENOENT};
-  std::string_view rest(what.search_path);
-  for (;;) {
-    const auto end = rest.find(':');
-    std::string path(rest.substr(0, end));
-    path += path.empty() ? "./" : "/";
-    path += what.argv[0];
-    struct stat file {};
-    if (::access(path.c_str(), X_OK) == 0 && ::stat(path.c_str(), &file) == 0 && S_ISREG(file.st_mode))
-      return spawn_at(path.c_str(), what, options);
-    if (errno == EACCES && ::access(path.c_str(), F_OK) == 0) result.error = EACCES;
-    if (end == std::string_view::npos) return result;
-    rest.remove_prefix(end + 1);
-  }
-}
-
-/// The bytes of the memfd; they stay mapped until the reaper exits.
-std::string_view map(int spec) {
-  struct stat file {};
-  if (::fstat(spec, &file) != 0 || file.st_size <= 0) return {};
-  const auto size = static_cast<std::size_t>(file.st_size);
-  void* bytes = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, spec, 0);
-  return bytes == MAP_FAILED ? std::string_view() : std::string_view(static_cast<const char*>(bytes), size);
-}
-
-outcome launch_main(int spec, int output) {
-  const std::string_view bytes = map(spec);
-  auto what = decode(bytes);
-  outcome result{-1, start_step::spec, EBADMSG};
-  if (what) {
-    if (*what->directory != '\0' && ::chdir(what->directory) != 0) {
-      result = {-1, start_step::directory, errno};
-    } else {
-      const spawn_options options(output);
-      result = spawn_from_path(*what, options);
-    }
-  }
-  if (!bytes.empty()) ::munmap(const_cast<char*>(bytes.data()), bytes.size());
-  return result;
+/// Tells the daemon that this instance is frozen by signals, and why not by cgroup.
+void report(int socket, const cgroup_problem& why) {
+  reaper_message message;
+  message.kind = reaper_message::what::no_cgroup;
+  message.error = why.error;
+  message.cgroup = why.step;
+  send(socket, &message, sizeof message);
 }
 
 class reaper {
  public:
-  reaper(int socket, pid_t main) : socket_(socket), main_(main) {}
+  /// `cgroup` holds all of the instance, or does not exist: then it is frozen by signals.
+  reaper(int socket, pid_t main, instance_cgroup cgroup) : socket_(socket), main_(main), cgroup_(std::move(cgroup)) {}
 
   /// Returns when nothing of the instance is left, with the wait status of its main process.
   int run() {
@@ -134,7 +49,12 @@ class reaper {
     return status;
   }
 
+  /// After run(): nothing is left in it.
+  void remove_cgroup() { cgroup_.remove(); }
+
  private:
+  using clock = std::chrono::steady_clock;
+
   /// Reaps what has ended, except for the main process.
   bool main_ended() {
     for (;;) {
@@ -159,8 +79,7 @@ class reaper {
           terminate();
           break;
         case command::freeze:
-          frozen_ = !ending_;
-          pause_ = shortest_pause;
+          freeze();
           break;
         case command::thaw:
           thaw();
@@ -192,16 +111,42 @@ class reaper {
     }
   }
 
-  void thaw() {
-    frozen_ = false;
-    freezer_.thaw();
+  void freeze() {
+    if (frozen_ || ending_) return;
+    frozen_ = true;
+    pause_ = shortest_pause;
+    if (!cgroup_.exists()) return;
+    frozen_since_ = clock::now();
+    if (const auto problem = cgroup_.freeze()) use_signals(problem);
   }
 
-  /// Done at every turn while frozen, for what a death among the frozen sets free (the kernel continues the group of an
-  /// orphan), and of its own accord until all are stopped.
+  void thaw() {
+    if (!std::exchange(frozen_, false)) return;
+    freezer_.thaw();
+    if (!cgroup_.exists()) return;
+    if (const auto problem = cgroup_.thaw()) use_signals(problem);
+  }
+
+  /// For good, and the daemon is told why. What the cgroup has stopped already must not stay so.
+  void use_signals(const cgroup_problem& why) {
+    static_cast<void>(cgroup_.thaw());
+    cgroup_.let_go();
+    pause_ = shortest_pause;
+    report(socket_, why);
+  }
+
+  /// Done at every turn while frozen, and of its own accord until all are stopped. Signals are also sent again for what
+  /// a death among the frozen sets free (the kernel continues the group of an orphan); a cgroup holds what it holds.
   void keep_frozen() {
     if (!frozen_) return;
-    const bool settled = freezer_.freeze();
+    bool settled = false;
+    if (!cgroup_.exists()) {
+      settled = freezer_.freeze();
+    } else if (cgroup_.is_frozen()) {
+      settled = true;
+    } else if (clock::now() - frozen_since_ > longest_settling) {
+      return use_signals({cgroup_step::settle, 0});
+    }
     pause_ = settled ? no_pause : std::clamp(2 * pause_, shortest_pause, longest_pause);
   }
 
@@ -214,17 +159,21 @@ class reaper {
   void wait() const {
     sigset_t all_open;
     sigemptyset(&all_open);
-    pollfd p{socket_, POLLIN, 0};
+    // The kernel says when all of a cgroup has stopped.
+    const bool settles = frozen_ && pause_ != no_pause;
+    std::array<pollfd, 2> p{pollfd{socket_, POLLIN, 0}, pollfd{cgroup_.events(), POLLPRI, 0}};
     const timespec pause{0, pause_.count()};
-    ::ppoll(&p, 1, frozen_ && pause_ != no_pause ? &pause : nullptr, &all_open);
+    ::ppoll(p.data(), settles ? 2 : 1, settles ? &pause : nullptr, &all_open);
   }
 
   static constexpr std::chrono::nanoseconds no_pause{0}, shortest_pause{500'000}, longest_pause{500'000'000},
-      longest_await{1'000'000'000};
+      longest_await{1'000'000'000}, longest_settling{2'000'000'000};
 
   int socket_;
   pid_t main_;
-  freezer freezer_;
+  instance_cgroup cgroup_;
+  freezer freezer_;  ///< where there is no cgroup
+  clock::time_point frozen_since_;
   bool frozen_ = false;
   bool ending_ = false;                        ///< was asked to end
   std::chrono::nanoseconds pause_ = no_pause;  ///< until the next look at what is not yet stopped
@@ -232,10 +181,14 @@ class reaper {
 
 }  // namespace
 
-void run_reaper(descriptor socket, descriptor spec, descriptor output) {
+void run_reaper(const start_message& start, descriptor socket, descriptor spec, descriptor output, int cgroups) {
   ::prctl(PR_SET_NAME, "rouse-reaper");
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
-  const outcome started = launch_main(spec.get(), output.get());
+  instance_cgroup cgroup;
+  cgroup_problem refused;
+  if (start.in_cgroup != 0 && cgroups >= 0) refused = cgroup.make(cgroups, start.id, start.attempt);
+  const spawned started = spawn_main(spec.get(), output.get(), cgroup, refused);
+  if (refused || started.pid < 0) cgroup.remove();
   spec.reset();
   output.reset();
   reaper_message message;
@@ -249,9 +202,12 @@ void run_reaper(descriptor socket, descriptor spec, descriptor output) {
   message.pid = started.pid;
   message.reaper = ::getpid();
   send(socket.get(), &message, sizeof message);
-  message.status = reaper(socket.get(), started.pid).run();
+  if (refused) report(socket.get(), refused);
+  reaper life(socket.get(), started.pid, std::move(cgroup));
+  message.status = life.run();
   message.kind = reaper_message::what::ended;
   send(socket.get(), &message, sizeof message);
+  life.remove_cgroup();
   ::_exit(0);
 }
 

@@ -25,6 +25,7 @@ inline activator::start_spec spec_of(std::vector<std::string> command) {
   spec.instance = "hello-00001-1";
   spec.command = std::move(command);
   spec.start_timeout = std::chrono::seconds(30);
+  spec.may_freeze = true;
   return spec;
 }
 
@@ -36,10 +37,12 @@ inline activator::start_spec odd(std::vector<std::string> mode) {
 }
 
 /// The contract's fixture for this backend. The keeper is forked first of all, while there is little to copy.
-class process_fixture {
+template <freezing Way>
+class process_fixture_by {
  public:
-  process_fixture(boost::asio::io_context& control, activator::backend_listener& listener)
-      : keeper(keeper::fork_keeper()), backend(std::make_unique<process_backend>(control, keeper.socket(), listener)) {}
+  process_fixture_by(boost::asio::io_context& control, activator::backend_listener& listener)
+      : keeper(keeper::fork_keeper()),
+        backend(std::make_unique<process_backend>(control, keeper.socket(), listener, options())) {}
   activator::backend& get() { return *backend; }
   void destroy() { backend.reset(); }
   activator::start_spec starts() { return spec_of({fast_function}); }
@@ -52,11 +55,29 @@ class process_fixture {
     return spec;
   }
 
+  process_options options() {
+    process_options made;
+    made.freeze_by = Way;
+    made.note = [this](const std::string& text) { notes.push_back(text); };
+    return made;
+  }
+
+  std::vector<std::string> notes;  ///< what the backend had to say about freezing
   keeper_handle keeper;
   std::unique_ptr<process_backend> backend;
 };
 
+using process_fixture = process_fixture_by<freezing::best>;
+using signals_fixture = process_fixture_by<freezing::signals>;
 using bed = activator::contract::bench<process_fixture>;
+
+/// Whether instances are frozen by cgroup here; waits until the keeper has found out, and says why not.
+inline bool has_cgroups(bed& on) {
+  REQUIRE(activator::contract::run_until(on.control, [&] { return !on.fixture.notes.empty(); }));
+  if (on.fixture.notes.front() == "instances are frozen by cgroup") return true;
+  WARN("not tested, for no cgroup can be used here: " + on.fixture.notes.front());
+  return false;
+}
 
 /// Whether the process runs: neither gone nor a zombie that nobody has reaped yet.
 inline bool runs(pid_t pid) {

@@ -126,6 +126,20 @@ TEST_CASE("the workers' counters are summed, each function and revision apart") 
   for (const auto& [key, value] : series) CHECK(key.find("\"idle\"") == std::string::npos);
 }
 
+TEST_CASE("how long starts waited for the control thread has no label, and is there once one has waited") {
+  auto status = list_of(hello(0));
+  activator::duration_histogram wait;
+  status.control_wait = &wait;
+  const std::vector<const gateway::worker_stats*> workers;
+  CHECK_FALSE(parse(gateway::metrics_collector(workers, status).text()).contains("rouse_control_wait_seconds_count"));
+  wait.observe(200'000);
+  wait.observe(700'000);
+  const auto series = parse(gateway::metrics_collector(workers, status).text());
+  CHECK(series.at("rouse_control_wait_seconds_count") == 2);
+  CHECK(series.at("rouse_control_wait_seconds_bucket{le=\"0.0005\"}") == 1);
+  CHECK(series.at("rouse_control_wait_seconds_bucket{le=\"0.001\"}") == 2);
+}
+
 TEST_CASE("what the activator knows of a function in use") {
   auto used = hello(0);
   used.parked = 9;
