@@ -5,6 +5,7 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
+#include <algorithm>
 #include <istream>
 #include <optional>
 #include <streambuf>
@@ -17,6 +18,8 @@
 
 namespace rouse::config {
 namespace {
+
+constexpr std::string_view too_deep = "this is nested too deeply: no key needs so many levels";
 
 /// Ends the parse: nothing after it can be understood.
 struct stop {
@@ -66,6 +69,8 @@ class tree_builder final : public YAML::EventHandler {
     node* const target = anchors_[anchor];
     if (target == nullptr || target->open)
       throw stop{to_mark(at), "this alias refers to a value that holds the alias itself"};
+    // Else each anchor could hold the one before, and readers would need a stack without bound.
+    if (frames_.size() + target->height > deepest) throw stop{to_mark(at), std::string(too_deep)};
     aliased_ += target->weight;
     if (aliased_ > most_values) throw stop{to_mark(at), "the aliases (`*name`) of this file expand to too many values"};
     add(target, to_mark(at));
@@ -79,6 +84,7 @@ class tree_builder final : public YAML::EventHandler {
     bool const is_key = !frames_.empty() && frames_.back().wants_key();
     plain_ = tag == "?";
     if (!check_tag(*made, tag, "tag:yaml.org,2002:str")) plain_ = false;
+    made->plain = plain_;
     if (!is_key && !made->broken) resolve(*made);
     add(made);
   }
@@ -140,9 +146,10 @@ class tree_builder final : public YAML::EventHandler {
   }
 
   void open(node* value, const std::string& tag, std::string_view allowed) {
-    if (frames_.size() >= deepest) throw stop{value->at, "this is nested too deeply: no key needs so many levels"};
+    if (frames_.size() >= deepest) throw stop{value->at, std::string(too_deep)};
     check_tag(*value, tag, allowed);
     value->open = true;
+    value->height = 1;
     frames_.push_back({value, false, false, {}, {}});
   }
 
@@ -165,6 +172,7 @@ class tree_builder final : public YAML::EventHandler {
       return;
     }
     top.value->weight += value->weight;
+    top.value->height = std::max<std::uint8_t>(top.value->height, value->height + 1);
     if (top.value->type == node::kind::sequence) {
       top.value->items.push_back(value);
       return;
@@ -263,7 +271,7 @@ document parse_yaml(std::string_view text, const std::string& name, const enviro
   } catch (const stop& end) {
     fail(end.at, end.message);
   } catch (const YAML::DeepRecursion& error) {
-    fail(to_mark(error.mark), "this is nested too deeply: no key needs so many levels");
+    fail(to_mark(error.mark), std::string(too_deep));
   } catch (const YAML::Exception& error) {
     auto [at, message] = source.explain(to_mark(error.mark), error.mark.pos, error.msg);
     fail(at, std::move(message));

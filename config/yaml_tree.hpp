@@ -30,8 +30,10 @@ struct member {
 struct node {
   enum class kind : std::uint8_t { null, scalar, sequence, map };
   kind type = kind::null;
-  bool broken = false;  ///< a problem was reported when it was read (substitution, a tag); says nothing further
-  bool open = false;    ///< still being read: an alias to it would be a loop
+  bool broken = false;      ///< a problem was reported when it was read (substitution, a tag); says nothing further
+  bool open = false;        ///< still being read: an alias to it would be a loop
+  std::uint8_t height = 0;  ///< lists and mappings one in the other, including this one, aliases followed
+  bool plain = false;       ///< scalar: stands without quotes, and not as a block
   mark at;
   std::string text;                ///< scalar: after substitution
   std::vector<const node*> items;  ///< sequence
@@ -49,7 +51,7 @@ struct document {
   bool syntax_error = false;
 };
 
-/// Deepest nesting that is read; the accepted keys need five levels.
+/// Deepest nesting that is read, aliases followed; the accepted keys need five levels.
 inline constexpr std::size_t deepest = 64;
 /// Most values that a document may have with its aliases followed (the bound of a "billion laughs" file).
 inline constexpr std::size_t most_values = 4'000'000;
