@@ -10,7 +10,11 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
+
+#include "config/cron.hpp"
+#include "config/event_filter.hpp"
 
 namespace rouse::config {
 
@@ -186,10 +190,28 @@ struct revision {
   std::vector<pool_use> pools;  ///< never empty
 };
 
+/// `async.retry`: of a queued invocation, the first try included; each wait is twice the one before, up to `max_delay`.
+struct async_retry {
+  unsigned attempts = 3;
+  milliseconds delay{1'000};       ///< more than 0
+  milliseconds max_delay{60'000};  ///< not less than `delay`
+};
+
+/// `async`: bounds of what waits in the store for the whole function, and what becomes of it.
+struct async {
+  std::uint64_t max_requests = 100'000;
+  std::uint64_t max_bytes = 1024ull * 1024 * 1024;
+  std::uint64_t max_body = 10ull * 1024 * 1024;  ///< of one request; not more than `max_bytes`
+  milliseconds result_ttl{3'600'000};            ///< since the invocation ended
+  async_retry retry;
+};
+
 struct function {
-  std::string name;         ///< a DNS label
-  bool expose_http = true;  ///< `expose` holds `http`: reachable as /function/NAME
+  std::string name;          ///< a DNS label
+  bool expose_http = true;   ///< `expose` holds `http`: reachable as /function/NAME
+  bool expose_async = true;  ///< `expose` holds `async`: reachable as /async-function/NAME, or by Prefer: respond-async
   config::queue queue;
+  config::async async;
   config::rate_limit rate_limit;
   std::optional<config::fallback> fallback;
   std::optional<config::sticky> sticky;
@@ -212,12 +234,76 @@ struct route {
   std::optional<std::string> rewrite;  ///< replaces what stands before the `*`, or an exact path
 };
 
-/// The whole file, with `include` merged and `defaults` applied. Functions are sorted by name.
+/// A durable stream of events, kept in `data_dir`.
+struct bus {
+  std::string name;                     ///< a DNS label
+  milliseconds retention{604'800'000};  ///< how long a settled event is kept; those that are not, stay
+};
+
+enum class event_start { latest, earliest };
+enum class missed_runs { skip, once };
+enum class event_order { none, key, partition };
+enum class event_delivery { binary, structured };
+enum class backoff { exponential, linear };
+
+/// A trigger that takes events from a bus.
+struct bus_source {
+  std::uint32_t bus = 0;                    ///< index into snapshot.buses
+  event_start start = event_start::latest;  ///< where a trigger that is new begins
+  event_filter filter;
+};
+
+/// A trigger that makes an event at times.
+struct cron_source {
+  cron when;
+  std::string timezone;  ///< a name of the tz database; empty: the machine's own zone
+  missed_runs missed = missed_runs::skip;
+  std::string data;  ///< JSON; empty: none
+};
+
+/// `retry` of a trigger; `attempts` includes the first try. Waits grow from `delay` to `max_delay`.
+struct event_retry {
+  unsigned attempts = 10;
+  config::backoff backoff = config::backoff::exponential;
+  milliseconds delay{1'000};        ///< more than 0
+  milliseconds max_delay{300'000};  ///< not less than `delay`
+};
+
+/// Where an event goes that was given up on.
+struct dead_letter_to {
+  enum class kind { store, bus, function };
+  kind to = kind::store;
+  std::uint32_t index = 0;  ///< into snapshot.buses or snapshot.functions
+};
+
+/// One entry of `schedule` of a trigger. Where several hold, the first counts.
+struct trigger_window {
+  window when;
+  unsigned concurrency = 100;
+};
+
+/// What calls a function for events.
+struct trigger {
+  std::string name;  ///< a DNS label
+  std::variant<bus_source, cron_source> source;
+  std::uint32_t function = 0;          ///< index into snapshot.functions
+  std::optional<std::uint32_t> reply;  ///< the bus, by its index, that gets the events with which the function answers
+  event_order order = event_order::none;
+  unsigned concurrency = 100;  ///< most events being delivered at once; never 0
+  std::vector<trigger_window> schedule;
+  event_delivery delivery = event_delivery::binary;
+  event_retry retry;
+  dead_letter_to dead_letter;
+};
+
+/// The whole file, with `include` merged and `defaults` applied. Functions, buses and triggers are sorted by name.
 struct snapshot {
   config::server server;
   std::vector<config::pool> pools;  ///< `local` first, the others in the order of the file
   std::vector<config::function> functions;
   std::vector<config::route> routes;
+  std::vector<config::bus> buses;
+  std::vector<config::trigger> triggers;
 };
 
 }  // namespace rouse::config

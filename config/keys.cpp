@@ -15,9 +15,7 @@ struct unsupported {
 };
 
 /// Keys that people will find in the documentation of what rouse is to become.
-constexpr std::array<unsupported, 15> not_yet{{
-    {"", "buses"},
-    {"", "triggers"},
+constexpr std::array<unsupported, 16> not_yet{{
     {"server", "tls"},
     {"pool", "namespace"},
     {"pool", "context"},
@@ -26,11 +24,14 @@ constexpr std::array<unsupported, 15> not_yet{{
     {"function", "endpoints"},
     {"function", "url"},
     {"function", "port"},
-    {"function", "async"},
     {"function", "resources"},
     {"function.retry", "delay"},
     {"function.retry", "max_delay"},
     {"function.retry", "backoff"},
+    {"bus", "brokers"},
+    {"bus", "topic"},
+    {"trigger", "kafka"},
+    {"trigger.dead_letter", "topic"},
 }};
 
 /// The section whose keys `section` has some of.
@@ -69,11 +70,14 @@ std::string list(const std::vector<std::string_view>& keys) {
 }  // namespace
 
 std::vector<key_section> accepted_keys() {
-  std::vector<key_section> all{{"", {"include", "defaults", "server", "pools", "functions", "routes"}}};
+  std::vector<key_section> all{
+      {"", {"include", "defaults", "server", "pools", "functions", "routes", "buses", "triggers"}}};
   add_server_keys(all);
   add_pool_keys(all);
   add_function_keys(all);
   add_route_keys(all);
+  add_bus_keys(all);
+  add_trigger_keys(all);
   return all;
 }
 

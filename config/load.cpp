@@ -19,9 +19,6 @@ namespace fs = std::filesystem;
 
 /// Deepest chain of files that include each other.
 constexpr std::size_t most_nested_files = 32;
-/// Names that are compared with all functions for a suggestion; a bound, because each costs as much as there are
-/// functions.
-constexpr std::size_t most_suggestions = 100;
 
 /// A file that is being read. Stays where it is until the load ends, because places refer to its name.
 struct source {
@@ -73,15 +70,17 @@ class loader {
  private:
   load_result finish(source& file, std::string_view text) {
     read(file, text);
-    check_routes();
+    find_names();
     if (common_right_) demand_.check(pools_, problems_);
     if (!problems_.empty()) return {std::nullopt, problems_.take()};
     result_.server.data_dir = absolute_path(file.folder, result_.server.data_dir);
     for (pool_draft& draft : pools_) result_.pools.push_back(std::move(draft.value));
-    result_.functions.reserve(functions_.size());
-    for (auto& [name, entry] : functions_) result_.functions.push_back(std::move(entry.value));
+    result_.functions.reserve(functions_.all.size());
+    for (auto& [name, entry] : functions_.all) result_.functions.push_back(std::move(entry.value));
     result_.routes.reserve(routes_.size());
     for (route_draft& draft : routes_) result_.routes.push_back(std::move(draft.value));
+    for (auto& [name, entry] : buses_.all) result_.buses.push_back(std::move(entry.value));
+    for (auto& [name, entry] : triggers_.all) result_.triggers.push_back(std::move(entry.value.value));
     return {std::move(result_), {}};
   }
 
@@ -129,11 +128,15 @@ class loader {
   void read_part(const scope& in, const source& file, const member& entry) {
     if (entry.key == "functions") {
       read_functions(in, entry);
+    } else if (entry.key == "buses") {
+      for (const member& item : named(in, entry)) define(in, item, "bus", read_bus(in, item), buses_);
+    } else if (entry.key == "triggers") {
+      for (const member& item : named(in, entry)) define(in, item, "trigger", read_trigger(in, item), triggers_);
     } else if (entry.key == "routes") {
       read_routes(in, entry, routes_);
     } else if ((entry.key == "server" || entry.key == "defaults" || entry.key == "pools") && !is_main(file)) {
       in.fail(entry.at, shown(entry.key) + " can stand only in the main file, " + shown(main_) +
-                            ": an included file has `functions`, `routes` and `include`");
+                            ": an included file has `functions`, `routes`, `buses`, `triggers` and `include`");
     } else if (entry.key == "server") {
       if (const node* map = mapping(in, entry)) read_server(in, *map, result_.server);
     } else if (entry.key != "defaults" && entry.key != "pools") {
@@ -141,27 +144,49 @@ class loader {
     }
   }
 
+  /// What stands under a name that no other of its kind may have, in whichever file.
+  template <class Value>
+  struct defined {
+    Value value;
+    place at;
+  };
+  template <class Value>
+  struct definitions {
+    std::map<std::string, defined<Value>, std::less<>> all;
+    std::set<std::string> refused;  ///< were reported for their names
+  };
+
+  /// Keeps what `item` defines; nullptr when its name cannot be one, or is taken.
+  template <class Value>
+  static const Value* define(const scope& in, const member& item, std::string_view what, std::optional<Value> made,
+                             definitions<Value>& out) {
+    if (!made) {
+      out.refused.insert(item.key);
+      return nullptr;
+    }
+    auto const [known, fresh] = out.all.try_emplace(item.key, defined<Value>{std::move(*made), {&in.file, item.at}});
+    if (fresh) return &known->second.value;
+    const place& first = known->second.at;
+    in.fail(item.at, "the " + std::string(what) + " " + shown(item.key) + " is defined twice: here and at " +
+                         *first.file + ":" + std::to_string(first.at.line) + ":" + std::to_string(first.at.column));
+    return nullptr;
+  }
+
   void read_functions(const scope& in, const member& entry) {
-    const node* const map = mapping(in, entry);
-    if (map == nullptr) {
-      incomplete_ = true;
-      return;
-    }
-    for (const member& item : map->members) {
+    for (const member& item : named(in, entry)) {
       std::size_t const before = problems_.size();
-      std::optional<function> made = read_function(in, item, defaults_);
-      if (!made) {
-        refused_.insert(item.key);
-        continue;
-      }
-      auto const [known, fresh] = functions_.try_emplace(item.key, defined{std::move(*made), {&in.file, item.at}});
+      const function* const kept = define(in, item, "function", read_function(in, item, defaults_), functions_);
       // One with problems may not be what was meant; without it the sums are still not too high.
-      if (fresh && problems_.size() == before) demand_.add(known->second.value);
-      if (fresh) continue;
-      const place& first = known->second.at;
-      in.fail(item.at, "the function " + shown(item.key) + " is defined twice: here and at " + *first.file + ":" +
-                           std::to_string(first.at.line) + ":" + std::to_string(first.at.column));
+      if (kept != nullptr && problems_.size() == before) demand_.add(*kept);
     }
+  }
+
+  /// What a mapping from names defines; nothing where it is none.
+  [[nodiscard]] std::span<const member> named(const scope& in, const member& entry) {
+    const node* const map = mapping(in, entry);
+    if (map != nullptr) return map->members;
+    incomplete_ = true;
+    return {};
   }
 
   void read_includes(const scope& in, const source& file, const member& entry) {
@@ -230,28 +255,23 @@ class loader {
     return why;
   }
 
-  void check_routes() {
-    // With a file that could not be read, its functions would be reported as missing: that helps nobody.
-    if (incomplete_) return;
-    std::vector<std::string_view> names;
-    std::size_t compared = 0;
-    for (const route_draft& draft : routes_) {
-      const std::string& wanted = draft.value.function;
-      if (wanted.empty() || functions_.contains(wanted) || refused_.contains(wanted)) continue;
-      if (names.empty()) {
-        for (const auto& [name, entry] : functions_) names.push_back(name);
-      }
-      std::string_view const near = compared++ < most_suggestions ? closest(wanted, names) : std::string_view();
-      problems_.add(draft.function_at,
-                    "there is no function " + shown(wanted) +
-                        (near.empty() ? ": define it under `functions`" : ": did you mean " + shown(near) + "?"));
-    }
+  template <class Value>
+  static std::vector<std::string_view> names_of(const definitions<Value>& from) {
+    std::vector<std::string_view> out;
+    out.reserve(from.all.size());
+    for (const auto& [name, entry] : from.all) out.push_back(name);
+    return out;
   }
 
-  struct defined {
-    function value;
-    place at;
-  };
+  /// Looks up what routes and triggers name.
+  void find_names() {
+    // With a file that could not be read, what it defines would be reported as missing: that helps nobody.
+    if (incomplete_) return;
+    name_table functions("function", "functions", names_of(functions_), functions_.refused);
+    name_table buses("bus", "buses", names_of(buses_), buses_.refused);
+    for (const route_draft& draft : routes_) static_cast<void>(functions.find(draft.function, problems_));
+    for (auto& [name, entry] : triggers_.all) resolve(entry.value, functions, buses, problems_);
+  }
 
   const environment& env_;
   std::string main_;
@@ -264,13 +284,14 @@ class loader {
   pool_demand demand_;
   bool common_right_ = true;  ///< no problem with `pools` and `defaults`
   function_draft defaults_;
-  std::map<std::string, defined, std::less<>> functions_;
-  std::set<std::string> refused_;  ///< functions that were reported for their name
+  definitions<function> functions_;
+  definitions<bus> buses_;
+  definitions<trigger_draft> triggers_;
   std::vector<route_draft> routes_;
   std::vector<std::string> include_folders_;
   snapshot result_;
   std::size_t size_ = 0;
-  bool incomplete_ = false;  ///< something that may define functions could not be read
+  bool incomplete_ = false;  ///< something that may define names could not be read
 };
 
 /// Runs `work` on a fresh loader; whatever it throws becomes a problem.

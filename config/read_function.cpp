@@ -11,16 +11,16 @@ using draft = function_draft;
 constexpr double most_rate = 1'000'000'000;
 
 void read_expose(const scope& in, const member& entry, draft& out) {
-  auto const given = texts(in, entry, "[http]", false);
+  auto const given = texts(in, entry, "[http, async]", false);
   if (!given) return;
-  out.value.expose_http = false;
+  out.value.expose_http = out.value.expose_async = false;
   for (const marked_text& item : *given) {
     if (*item.text == "http") {
       out.value.expose_http = true;
     } else if (*item.text == "async") {
-      in.fail(item.at, "`expose` cannot hold `async`: asynchronous calls are not supported by this version of rouse");
+      out.value.expose_async = true;
     } else {
-      in.fail(item.at, "`expose` can hold `http`, or be `[]`, but not " + shown(*item.text));
+      in.fail(item.at, "`expose` can hold `http` and `async`, or be `[]`, but not " + shown(*item.text));
     }
   }
 }
@@ -111,6 +111,7 @@ constexpr std::array function_fields{
                    if (const node* map = mapping(in, e))
                      read_fields(in, *map, "function.queue", queue_fields, out.value.queue);
                  }},
+    field<draft>{"async", read_async},
     field<draft>{"rate_limit",
                  [](const scope& in, const member& e, draft& out) {
                    if (const node* map = mapping(in, e))
@@ -184,6 +185,7 @@ std::optional<function> read_function(const scope& in, const member& entry, cons
     for (const member& key : map->members) {
       if (!keep_for_later(key, later)) read_shared(in, key, "function", merged);
     }
+    finish_async(in, merged);
     read_revisions(in, entry, later, merged);
   }
   if (!named) return std::nullopt;
@@ -202,6 +204,7 @@ void add_function_keys(std::vector<key_section>& out) {
   out.push_back({"function.rate_limit", keys_of(rate_fields)});
   out.push_back({"function.fallback", keys_of(fallback_fields)});
   out.push_back({"function.sticky", keys_of(sticky_fields)});
+  add_async_keys(out);
   add_revision_keys(out);
   add_traffic_keys(out);
 }

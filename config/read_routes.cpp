@@ -13,6 +13,7 @@ struct route_entry {
   const member* path = nullptr;
   const member* rewrite = nullptr;
   const member* function = nullptr;
+  reference names;
 };
 
 void read_methods(const scope& in, const member& entry, route_entry& out) {
@@ -64,10 +65,7 @@ constexpr std::array route_fields{
     route_field{"function",
                 [](const scope& in, const member& e, route_entry& out) {
                   out.function = &e;
-                  read_scalar(in, e, out.value.function, [](const std::string& text) -> parsed<std::string> {
-                    if (!text.empty()) return {text, {}};
-                    return {std::nullopt, "is empty: write the name of a function"};
-                  });
+                  read_reference(in, e, "a function", out.names);
                 }},
     route_field{"rewrite",
                 [](const scope& in, const member& e, route_entry& out) {
@@ -96,7 +94,8 @@ void read_route(const scope& in, const node& map, std::vector<route_draft>& out)
     in.fail(map.at, "a route needs a `function`, the name of the one that answers");
     return;
   }
-  out.push_back({std::move(entry.value), {&in.file, entry.function->value_mark()}});
+  entry.value.function = entry.names.name;
+  out.push_back({std::move(entry.value), std::move(entry.names)});
 }
 
 }  // namespace

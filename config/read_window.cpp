@@ -50,20 +50,6 @@ std::string timezone_problem(const std::string& name, bool suggest) {
          (near.empty() ? ": write a name such as `Asia/Shanghai` or `UTC`" : ": did you mean " + shown(near) + "?");
 }
 
-void read_timezone(const scope& in, const member& entry, window_draft& out) {
-  const std::string* const text = scalar(in, entry);
-  if (text == nullptr) return;
-  if (text->empty()) return in.fail(entry, "is empty: leave it out for the time zone of this machine");
-  constexpr std::size_t most_suggestions = 20;
-  auto const [known, fresh] = in.found.timezones.try_emplace(*text);
-  if (fresh) known->second = timezone_problem(*text, in.found.timezones.size() <= most_suggestions);
-  if (known->second.empty()) {
-    out.value.timezone = *text;
-  } else {
-    in.fail(entry, known->second);
-  }
-}
-
 constexpr std::array window_fields{
     field<window_draft>{"days", read_days},
     field<window_draft>{"from",
@@ -76,10 +62,25 @@ constexpr std::array window_fields{
                           out.to = &e;
                           read_time(in, e, day_edge::end, out.end);
                         }},
-    field<window_draft>{"timezone", read_timezone},
+    field<window_draft>{"timezone", [](const scope& in, const member& e,
+                                       window_draft& out) { read_timezone(in, e, out.value.timezone); }},
 };
 
 }  // namespace
+
+void read_timezone(const scope& in, const member& entry, std::string& out) {
+  const std::string* const text = scalar(in, entry);
+  if (text == nullptr) return;
+  if (text->empty()) return in.fail(entry, "is empty: leave it out for the time zone of this machine");
+  constexpr std::size_t most_suggestions = 20;
+  auto const [known, fresh] = in.found.timezones.try_emplace(*text);
+  if (fresh) known->second = timezone_problem(*text, in.found.timezones.size() <= most_suggestions);
+  if (known->second.empty()) {
+    out = *text;
+  } else {
+    in.fail(entry, known->second);
+  }
+}
 
 bool read_window_key(const scope& in, const member& entry, window_draft& out) {
   return read_field(in, entry, window_fields, out);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -45,6 +46,9 @@ struct window_draft {
 [[nodiscard]] window finish_window(const scope& in, const node& map, window_draft draft);
 
 [[nodiscard]] std::vector<std::string_view> window_keys();
+
+/// Reads the name of a time zone; `out` is unchanged when there is a problem.
+void read_timezone(const scope& in, const member& entry, std::string& out);
 
 /// Where a key was given that is checked against others, and how near to the revision: the checks point at what was
 /// said last.
@@ -130,7 +134,17 @@ class pool_demand {
 struct function_draft {
   function value;
   revision_draft shared;
+  said max_body;  ///< of `async`, as the next ones
+  said max_bytes;
+  said delay;
+  said max_delay;
 };
+
+/// Reads `async`.
+void read_async(const scope& in, const member& entry, function_draft& out);
+
+/// Checks the keys of `async` against each other; lowers a `max_body` that nobody set.
+void finish_async(const scope& in, function_draft& out);
 
 /// Reads `defaults`: any key of a function but those of its own (`command`, `revisions`, `traffic`, `lanes`).
 void read_defaults(const scope& in, const node& map, function_draft& out);
@@ -140,14 +154,62 @@ void read_defaults(const scope& in, const node& map, function_draft& out);
 [[nodiscard]] std::optional<function> read_function(const scope& in, const member& entry,
                                                     const function_draft& defaults);
 
-/// A route, and where its function's name stands: it can be checked when all files are read.
+/// A name that something of another part is to have; it can be looked up when all files are read.
+struct reference {
+  std::string name;
+  place at;
+  [[nodiscard]] bool given() const { return at.file != nullptr; }
+};
+
+/// Reads a name; `what` says of what, such as "a function". Not given when there is a problem.
+void read_reference(const scope& in, const member& entry, std::string_view what, reference& out);
+
+/// The names of one kind that the files define, once all are read.
+class name_table {
+ public:
+  /// `what` is one of them in words, `section` the key under which they are defined. `names` in order. Borrows.
+  name_table(std::string_view what, std::string_view section, std::vector<std::string_view> names,
+             const std::set<std::string>& refused)
+      : what_(what), section_(section), names_(std::move(names)), refused_(refused) {}
+
+  /// The index of the name; nullopt, and a problem unless the definition has one, when there is none.
+  [[nodiscard]] std::optional<std::uint32_t> find(const reference& wanted, problem_list& problems);
+
+ private:
+  std::string_view what_;
+  std::string_view section_;
+  std::vector<std::string_view> names_;
+  const std::set<std::string>& refused_;  ///< were reported for their names
+  std::size_t compared_ = 0;
+};
+
+/// A route, and the function that its files name.
 struct route_draft {
   route value;
-  place function_at;
+  reference function;
 };
 
 /// Reads `routes` of one file and appends them.
 void read_routes(const scope& in, const member& entry, std::vector<route_draft>& out);
+
+/// Reads one entry of `buses`. nullopt when its name cannot be one; every other problem leaves a bus that can be
+/// referred to.
+[[nodiscard]] std::optional<bus> read_bus(const scope& in, const member& entry);
+
+/// A trigger, and what it names; `dead_letter` by the kind in its value.
+struct trigger_draft {
+  trigger value;
+  reference bus;
+  reference function;
+  reference reply;
+  reference dead_letter;
+};
+
+/// Reads one entry of `triggers`. nullopt when its name cannot be one.
+[[nodiscard]] std::optional<trigger_draft> read_trigger(const scope& in, const member& entry);
+
+/// Looks up what the trigger names.
+void resolve(trigger_draft& out, name_table& functions, name_table& buses, problem_list& problems);
 
 /// Whether only a function itself can have `key`: no default, no revision.
 [[nodiscard]] bool is_functions_own(std::string_view key);
@@ -171,5 +233,8 @@ void add_revision_keys(std::vector<key_section>& out);
 void add_scale_keys(std::vector<key_section>& out);
 void add_traffic_keys(std::vector<key_section>& out);
 void add_route_keys(std::vector<key_section>& out);
+void add_async_keys(std::vector<key_section>& out);
+void add_bus_keys(std::vector<key_section>& out);
+void add_trigger_keys(std::vector<key_section>& out);
 
 }  // namespace rouse::config
