@@ -26,7 +26,8 @@ TEST_CASE("unknown keys, with what was probably meant") {
   check_all({
       {"sever: {}\n", {"1:1: unknown key `sever`: did you mean `server`?"}},
       {"banana: {}\n",
-       {"1:1: unknown key `banana`: possible here are include, defaults, server, pools, functions, routes"}},
+       {"1:1: unknown key `banana`: possible here are include, defaults, server, pools, functions, routes, buses, "
+        "triggers"}},
       {"listen: x\n", {"1:1: unknown key `listen`: it belongs under `server`"}},
       {"server: {lisen: x}\n", {"1:10: unknown key `lisen`: did you mean `listen`?"}},
       {"server: {Listen: x}\n", {"1:10: unknown key `Listen`: did you mean `listen`?"}},
@@ -49,12 +50,7 @@ TEST_CASE("unknown keys, with what was probably meant") {
 }
 
 TEST_CASE("keys of other versions are refused by name") {
-  for (std::string const key : {"buses", "triggers"}) {
-    INFO(key);
-    CHECK(problems(load(key + ": {}\n")) ==
-          std::vector<std::string>{"1:1: `" + key + "` is not supported by this version of rouse: remove it"});
-  }
-  for (std::string const key : {"image", "deployment", "endpoints", "url", "port", "async", "resources"}) {
+  for (std::string const key : {"image", "deployment", "endpoints", "url", "port", "resources"}) {
     INFO(key);
     std::string const says = "`" + key + "` is not supported by this version of rouse: remove it";
     CHECK(problems(load(function_with(key + ": x"))) == std::vector<std::string>{"1:31: " + says});
@@ -67,9 +63,7 @@ TEST_CASE("keys of other versions are refused by name") {
     CHECK(problems(load(function_with("retry: {" + key + ": 1s}"))) ==
           std::vector<std::string>{"1:39: `" + key + "` is not supported by this version of rouse: remove it"});
   }
-  check_all({{"server: {tls: x}\n", {"1:10: `tls` is not supported by this version of rouse: remove it"}},
-             {function_with("expose: [http, async]"),
-              {"1:46: `async`: asynchronous calls are not supported by this version"}}});
+  check_all({{"server: {tls: x}\n", {"1:10: `tls` is not supported by this version of rouse: remove it"}}});
 }
 
 TEST_CASE("wrong types") {
@@ -90,7 +84,7 @@ TEST_CASE("wrong types") {
       {"server: {trusted_proxies: 10.0.0.0/8}\n", {"1:27: `trusted_proxies` must be a list such as `[10.0.0.0/8]`"}},
       {function_with("scale: 3"), {"1:38: `scale` must be a mapping"}},
       {function_with("ready: /healthz"), {"1:38: `ready` must be a mapping"}},
-      {function_with("expose: http"), {"1:39: `expose` must be a list such as `[http]`"}},
+      {function_with("expose: http"), {"1:39: `expose` must be a list such as `[http, async]`"}},
       {function_with("env: [A=1]"), {"1:36: `env` must be a mapping"}},
       {function_with("env: {A: [1]}"), {"1:40: `A` must be a single value, not a list"}},
       {function_with("env: {A: }"), {"1:37: `A` has no value: write `\"\"` for an empty text"}},
@@ -178,7 +172,7 @@ TEST_CASE("functions: impossible values") {
       {function_with("ready: {path: \"/a b\"}"), {"1:45: `path` must be a path"}},
       {function_with("ready: {path: \"/a\\r\\nX: y\"}"), {"1:45: `path` must be a path"}},
       {function_with("ready: {path: \"/a#b\"}"), {"1:45: `path` must be a path"}},
-      {function_with("expose: [htp]"), {"1:40: `expose` can hold `http`, or be `[]`, but not `htp`"}},
+      {function_with("expose: [htp]"), {"1:40: `expose` can hold `http` and `async`, or be `[]`, but not `htp`"}},
       {function_with("scale: {max: 0}"), {"1:44: `max` is `0`, but must be from 1 to 10000"}},
       {function_with("scale: {min: 21}"), {"1:44: `min` (21) is more than `max` (20)"}},
       {function_with("scale: {min: 3, max: 2}"), {"1:52: `min` (3) is more than `max` (2)"}},

@@ -70,6 +70,14 @@ void check_default_function(const config::function& function) {
   CHECK(function.queue.max_requests == wanted.queue.max_requests);
   CHECK(function.queue.max_bytes == wanted.queue.max_bytes);
   CHECK(function.queue.max_wait == wanted.queue.max_wait);
+  CHECK(function.expose_async == wanted.expose_async);
+  CHECK(function.async.max_requests == wanted.async.max_requests);
+  CHECK(function.async.max_bytes == wanted.async.max_bytes);
+  CHECK(function.async.max_body == wanted.async.max_body);
+  CHECK(function.async.result_ttl == wanted.async.result_ttl);
+  CHECK(function.async.retry.attempts == wanted.async.retry.attempts);
+  CHECK(function.async.retry.delay == wanted.async.retry.delay);
+  CHECK(function.async.retry.max_delay == wanted.async.retry.max_delay);
   REQUIRE(function.revisions.size() == 1);
   config::revision const want;
   config::revision const& got = function.revisions[0];
@@ -112,6 +120,25 @@ void check_default_function(const config::function& function) {
   CHECK(got.retry.attempts == want.retry.attempts);
 }
 
+/// Everything but what it names: those have no defaults.
+void check_default_trigger(const config::trigger& got) {
+  config::trigger const want;
+  auto const& source = std::get<config::bus_source>(got.source);
+  CHECK(source.start == config::bus_source{}.start);
+  CHECK(source.filter.what == config::event_filter::dialect::all);
+  CHECK(source.filter.parts.empty());
+  CHECK_FALSE(got.reply);
+  CHECK(got.order == want.order);
+  CHECK(got.concurrency == want.concurrency);
+  CHECK(got.schedule.empty());
+  CHECK(got.delivery == want.delivery);
+  CHECK(got.retry.attempts == want.retry.attempts);
+  CHECK(got.retry.backoff == want.retry.backoff);
+  CHECK(got.retry.delay == want.retry.delay);
+  CHECK(got.retry.max_delay == want.retry.max_delay);
+  CHECK(got.dead_letter.to == want.dead_letter.to);
+}
+
 keys both(const YAML::Node& one, const YAML::Node& other) {
   keys out = keys_of(one);
   out.merge(keys_of(other));
@@ -131,18 +158,25 @@ YAML::Node followed(const YAML::Node& root, const YAML::Node& value) {
 /// The schema's object for a section of the loader. Those that are no key of the top level are definitions.
 YAML::Node schema_section(const YAML::Node& root, const std::string& section) {
   if (section.empty()) return root;
-  std::size_t const dot = section.find('.');
+  std::size_t dot = section.find('.');
   std::string const head = section.substr(0, dot);
-  YAML::Node const top = head == "server" || head == "defaults" ? root["properties"][head] : root["definitions"][head];
-  return dot == std::string::npos ? top : followed(root, top["properties"][section.substr(dot + 1)]);
+  YAML::Node found = head == "server" || head == "defaults" ? root["properties"][head] : root["definitions"][head];
+  while (dot != std::string::npos) {
+    std::size_t const next = section.find('.', dot + 1);
+    std::string const key = section.substr(dot + 1, next == std::string::npos ? next : next - dot - 1);
+    // A node is a reference to what it was first: assigning to it would change that.
+    found.reset(followed(root, found["properties"][key]));
+    dot = next;
+  }
+  return found;
 }
 
 /// A mapping in flow style of every default that the schema names for `object`, nested objects included. What has
-/// defaults only once it is there is left out.
+/// defaults only once it is there is left out: `fallback`, and what only triggers of the other kind have.
 std::string defaults_of(const YAML::Node& root, const YAML::Node& object) {
   std::string out;
   for (const auto& entry : object["properties"]) {
-    if (entry.first.as<std::string>() == "fallback") continue;
+    if (entry.first.as<std::string>() == "fallback" || entry.first.as<std::string>() == "missed") continue;
     YAML::Node const key = followed(root, entry.second);
     std::string value;
     if (key["properties"]) value = defaults_of(root, key);
@@ -193,6 +227,17 @@ TEST_CASE("all-keys.yaml has every key, with its default") {
   CHECK(both(file["pools"]["local"], file["pools"]["night"]) == accepted("pool"));
   CHECK(keys_of(file["pools"]["night"]["schedule"][0]) == accepted("pool_window"));
   CHECK(keys_of(function["queue"]) == accepted("function.queue"));
+  CHECK(keys_of(function["async"]) == accepted("function.async"));
+  CHECK(keys_of(function["async"]["retry"]) == accepted("function.async.retry"));
+  CHECK(keys_of(file["buses"]["orders"]) == accepted("bus"));
+  YAML::Node const plain = file["triggers"]["all-orders"];
+  YAML::Node const large = file["triggers"]["large-orders"];
+  keys trigger = both(plain, large);
+  trigger.merge(keys_of(file["triggers"]["nightly"]));
+  CHECK(trigger == accepted("trigger"));
+  CHECK(keys_of(plain["retry"]) == accepted("trigger.retry"));
+  CHECK(keys_of(large["reply"]) == accepted("trigger.reply"));
+  CHECK(keys_of(large["schedule"][0]) == accepted("trigger_window"));
   CHECK(keys_of(function["retry"]) == accepted("function.retry"));
   CHECK(keys_of(versions["ready"]) == accepted("function.ready"));
   CHECK(keys_of(file["routes"][0]) == accepted("route"));
@@ -205,6 +250,10 @@ TEST_CASE("all-keys.yaml has every key, with its default") {
   CHECK(got.functions[1].fallback->content_type == config::fallback{}.content_type);
   CHECK(got.functions[1].fallback->body == config::fallback{}.body);
   check_default_function(got.functions[0]);
+  CHECK(got.buses.at(0).retention == config::bus{}.retention);
+  REQUIRE(got.triggers.at(0).name == "all-orders");
+  check_default_trigger(got.triggers.at(0));
+  CHECK(std::get<config::cron_source>(got.triggers.at(2).source).missed == config::cron_source{}.missed);
   CHECK(got.functions[0].revisions[0].directory == fs::path(path).parent_path().string());
 }
 
@@ -229,7 +278,7 @@ TEST_CASE("the schema and the loader know the same keys") {
       }
     }
   }
-  CHECK(sections.size() == 20);
+  CHECK(sections.size() == 28);
   keys without = accepted("function");
   for (const char* own : {"command", "revisions", "traffic", "lanes"}) without.erase(own);
   CHECK(accepted("defaults") == without);
@@ -244,12 +293,21 @@ TEST_CASE("the schema's defaults are the loader's") {
                            Catch::Contains("eject: \"30s\""));
   std::string const pool = defaults_of(root, schema_section(root, "pool"));
   CHECK_THAT(pool, Catch::Contains("cost: \"1\"") || Catch::Contains("cost: \"1.0\""));
-  std::string const text = "server: " + server + "\npools: {local: " + pool + "}\ndefaults: " + function +
-                           "\nfunctions: {a: {command: [x]}}\n";
+  std::string trigger = defaults_of(root, schema_section(root, "trigger"));
+  CHECK_THAT(trigger, Catch::Contains("start: \"latest\"") && Catch::Contains("max_delay: \"5m\""));
+  trigger.insert(1, "bus: b, function: a, ");
+  std::string const text =
+      "server: " + server + "\npools: {local: " + pool + "}\ndefaults: " + function +
+      "\nfunctions: {a: {command: [x]}}\nbuses: {b: " + defaults_of(root, schema_section(root, "bus")) +
+      "}\ntriggers: {t: " + trigger + "}\n";
   INFO(text);
   auto const got = right(load(text));
   check_default_server(got.server);
   check_default_pool(got.pools.at(0));
+  CHECK(got.buses.at(0).retention == config::bus{}.retention);
+  check_default_trigger(got.triggers.at(0));
+  YAML::Node const missed = schema_section(root, "trigger")["properties"]["missed"];
+  CHECK(missed["default"].as<std::string>() == "skip");
   CHECK(got.server.data_dir == fs::current_path().string() + "/rouse-data");
   check_default_function(got.functions.at(0));
   CHECK(got.functions.at(0).revisions.at(0).directory == fs::current_path().string());

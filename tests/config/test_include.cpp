@@ -119,13 +119,13 @@ TEST_CASE("server and defaults stand in the main file only") {
   folder const tmp;
   tmp.write("rouse.yaml", "include: [a.yaml]\n");
   tmp.write("a.yaml", "server: {}\ndefaults: {}\nfuncs: {}\n");
-  CHECK(
-      short_problems(tmp, load_in(tmp)) ==
-      lines{"a.yaml:1:1: `server` can stand only in the main file, `rouse.yaml`: an included file has `functions`, "
-            "`routes` and `include`",
-            "a.yaml:2:1: `defaults` can stand only in the main file, `rouse.yaml`: an included file has `functions`, "
-            "`routes` and `include`",
-            "a.yaml:3:1: unknown key `funcs`: possible here are include, defaults, server, pools, functions, routes"});
+  CHECK(short_problems(tmp, load_in(tmp)) ==
+        lines{"a.yaml:1:1: `server` can stand only in the main file, `rouse.yaml`: an included file has `functions`, "
+              "`routes`, `buses`, `triggers` and `include`",
+              "a.yaml:2:1: `defaults` can stand only in the main file, `rouse.yaml`: an included file has `functions`, "
+              "`routes`, `buses`, `triggers` and `include`",
+              "a.yaml:3:1: unknown key `funcs`: possible here are include, defaults, server, pools, functions, routes, "
+              "buses, triggers"});
 }
 
 TEST_CASE("each file has its own syntax error, and missing functions are not blamed on routes then") {

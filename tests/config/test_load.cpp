@@ -116,6 +116,7 @@ functions:
   CHECK(f.start_timeout == milliseconds(3000));
   CHECK(f.stop_grace == milliseconds(0));
   CHECK_FALSE(function.expose_http);
+  CHECK_FALSE(function.expose_async);
   CHECK(f.scale.min == 1);
   CHECK(f.scale.max == 2);
   CHECK(f.scale.idle == milliseconds(0));

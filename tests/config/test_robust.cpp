@@ -60,7 +60,8 @@ double cpu_seconds(const std::string& text, std::size_t& found) {
 TEST_CASE("every beginning of a right file") {
   std::string const text = read_all(repository_file("config/examples/all-keys.yaml"));
   REQUIRE(text.size() > 1000);
-  for (std::size_t length = 0; length <= text.size(); ++length) check_sane(text.substr(0, length));
+  std::size_t const step = instrumented ? 3 : 1;
+  for (std::size_t length = 0; length <= text.size(); length += step) check_sane(text.substr(0, length));
 }
 
 TEST_CASE("a right file with random damage") {

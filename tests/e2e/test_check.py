@@ -59,11 +59,28 @@ class Check(unittest.TestCase):
         self.assertRegex(output, rf"(?m)^{re.escape(str(self.file))}:\d+:\d+: ")
 
     def test_what_does_not_work_yet_is_rejected(self):
-        for key in ("image: x", "port: 80", "deployment: x", "async: {max_requests: 1}"):
+        for key in ("image: x", "port: 80", "deployment: x", "resources: {cpu: 1}"):
             with self.subTest(key):
                 code, output = self.check(f"functions:\n  a:\n    command: [a]\n    {key}\n")
                 self.assertEqual(code, 2, output)
                 self.assert_problem(output, 4, key.split(":")[0])
+
+        for key in ("kafka: {brokers: [k], topics: [t]}", "bus: b\n    dead_letter: {topic: x}"):
+            with self.subTest(key):
+                text = "functions: {f: {command: [f]}}\nbuses: {b: {}}\n"
+                code, output = self.check(f"{text}triggers:\n  t:\n    function: f\n    {key}\n")
+                self.assertEqual(code, 2, output)
+                self.assert_problem(output, 7 if "topic:" in key else 6, "not supported by this version")
+
+    def test_buses_and_triggers(self):
+        text = "functions: {f: {command: [f]}}\nbuses: {b: {}}\ntriggers:\n  t: {bus: b, function: f}\n"
+        code, output = self.check(text + '  n: {cron: "0 2 * * *", function: f}\n')
+        self.assertEqual(code, 0, output)
+        code, output = self.check(text + "  u: {bus: bb, function: ff}\n  v: {cron: 0 25 * * *, function: f}\n")
+        self.assertEqual(code, 2, output)
+        self.assert_problem(output, 5, "there is no bus `bb`: did you mean `b`?")
+        self.assert_problem(output, 5, "there is no function `ff`")
+        self.assert_problem(output, 6, "`cron`", "hour")
 
     def test_environment(self):
         text = "functions:\n  a:\n    command: [a]\n    timeout: ${ROUSE_TEST_TIMEOUT}\n"
