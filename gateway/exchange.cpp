@@ -216,9 +216,13 @@ awaitable<bool> session::exchange() {
   auto end = attempt_end::refused;
   for (unsigned tries = 1;; ++tries) {
     end = co_await attempt();
-    if (end == attempt_end::untouched && !connect_error_.empty()) co_await let_crash_be_seen();
+    if (end == attempt_end::untouched && !connect_error_.empty()) {
+      if (co_await let_crash_be_seen(1s)) --counted_attempts_;
+    }
     note_failure(end);
     if (!may_retry(end) || tries == most_tries) break;
+    if (end == attempt_end::no_response && !on_reused_) co_await let_crash_be_seen(100ms);
+    if (interrupted_ != interruption::none) break;
     if (!on_reused_ && !retrying) {
       if (!within_retry_budget()) {
         counters_->shed_one(shed_reason::retry_budget);
@@ -240,18 +244,16 @@ awaitable<bool> session::exchange() {
   co_return co_await conclude(end);
 }
 
-/// An instance that refuses connections has most likely just died, and the control thread is about to learn of it (late
-/// on a machine that is short of CPU): waits at most a second for that, so that the next try does not choose it again.
-/// Such a try is not counted.
-awaitable<void> session::let_crash_be_seen() {
+/// An instance that refuses connections, or closes a new one without an answer, has most likely just died, and the
+/// control thread is about to learn of it (late on a machine that is short of CPU): waits so long for that, so that the
+/// next try does not choose it again. True when it is gone.
+awaitable<bool> session::let_crash_be_seen(std::chrono::milliseconds at_most) {
   const auto& on = slot_.on();
-  for (int i = 0; i < 200 && interrupted_ == interruption::none; ++i) {
-    if (on.state() == router::instance_state::gone) {
-      --counted_attempts_;
-      break;
-    }
+  for (auto waited = 0ms; waited < at_most && interrupted_ == interruption::none; waited += 5ms) {
+    if (on.state() == router::instance_state::gone) co_return true;
     co_await pause(5ms);
   }
+  co_return false;
 }
 
 bool session::may_retry(attempt_end end) const noexcept {

@@ -99,7 +99,7 @@ class session final : public sweep_entry, public fd_watch::client, public sessio
   awaitable<bool> obtain_slot(activator::parking_lot::turn as);
   void note_outcome(bool failed);
   void note_failure(attempt_end end);
-  awaitable<void> let_crash_be_seen();
+  awaitable<bool> let_crash_be_seen(std::chrono::milliseconds at_most);
   bool explain_failure(const std::shared_ptr<const activator::start_failure>& failure);
   awaitable<attempt_end> attempt();
   attempt_end refuse_response(std::string detail);

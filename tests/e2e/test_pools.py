@@ -223,10 +223,14 @@ class Pools(unittest.TestCase):
             with Load(rouse.port, "/function/work", 4) as load:
                 load.wait_answers(30)
                 rouse.reload(after)
-                wait_for(lambda: places(rouse, state="ready") == end, 60, f"the new ones have their places: {end}")
-                wait_for(lambda: not old & {one["name"] for one in rouse.instances("work")}, 30, "the old ones are gone")
-                self.assertEqual(places(rouse, state="ready"), end)
-                self.assertIsNone(rouse.function("work")["rollout"])
+
+                def rolled():
+                    shown = rouse.function("work")
+                    ready = Counter(one["pool"] for one in shown["instances"] if one["state"] == "ready")
+                    left = old & {one["name"] for one in shown["instances"]}
+                    return not left and shown["rollout"] is None and ready == end
+
+                wait_for(rolled, 60, f"the new ones have their places, {end}, and the old ones are gone")
                 load.wait_answers(30)
             self.assertEqual(load.failures, [])
             self.assertFalse([line for line in rouse.lines if "late " in line])
