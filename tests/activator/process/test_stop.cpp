@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <random>
+#include <thread>
 
+#include "activator/backend/process/process_tree.hpp"
 #include "tests/activator/process/bed.hpp"
 
 using namespace std::chrono_literals;
@@ -91,6 +94,21 @@ TEST_CASE("one that ignores SIGTERM is killed when its grace is over, and not be
   CHECK(on.of(id).exit.was_asked);
   CHECK(on.of(id).exit.detail == "was killed by SIGKILL (by force, its grace being over)");
   CHECK(on.of(id).lines == std::vector<std::string>{"not now"});
+}
+
+TEST_CASE("an end that crosses with what the instance is told is reported all the same") {
+  bed on;
+  std::mt19937 random(7);
+  for (int i = 0; i < 150; ++i) {
+    const auto id = on.start(spec_of({fast_function}));
+    REQUIRE(on.ready(id));
+    const auto main = rouse::process::children_of(rouse::process::children_of(on.fixture.keeper.pid()).at(0)).at(0);
+    on.freeze(id);
+    ::kill(main, SIGKILL);
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 1000));
+    on.thaw(id);
+    REQUIRE(on.ended(id));
+  }
 }
 
 TEST_CASE("a second stop with less grace hurries, one with more does not") {
