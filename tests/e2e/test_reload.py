@@ -108,7 +108,8 @@ class Live(unittest.TestCase):
             self.assertEqual((late.status, late.problem()["type"]), (504, "function-timeout"))
             rouse.reload({"functions": {"work": work(timeout="60s")}})
             (rouse.path / "go").touch()
-            self.assertEqual(rouse.get("/function/work?work=0.4").json()["pid"], pid)
+            answer = rouse.get("/function/work?work=0.4")
+            self.assertEqual((answer.status, answer.json().get("pid")), (200, pid), answer)
 
     def test_a_higher_concurrency_frees_who_is_parked_and_a_lower_one_holds(self):
         def limited(concurrency):
