@@ -208,13 +208,9 @@ awaitable<bool> session::exchange() {
   auto end = attempt_end::refused;
   for (unsigned tries = 1;; ++tries) {
     end = co_await attempt();
-<<<<<<< HEAD
-    if (end == attempt_end::untouched && !dial_.error().empty()) co_await let_crash_be_seen();
-=======
-    if (end == attempt_end::untouched && !connect_error_.empty()) {
+    if (end == attempt_end::untouched && !dial_.error().empty()) {
       if (co_await let_crash_be_seen(1s)) --counted_attempts_;
     }
->>>>>>> rollout
     note_failure(end);
     if (!may_retry(end) || tries == most_tries) break;
     if (end == attempt_end::no_response && !on_reused_) co_await let_crash_be_seen(100ms);
