@@ -33,7 +33,7 @@ std::optional<unsigned> value_of(const std::optional<overrides::entry<unsigned>>
 
 function_control::~function_control() {
   for (auto& one : members_) {
-    std::erase(all_.waiting_for_trial, one->life->number());
+    leave_line(*one);
     all_.strike_off(one->life->number());
   }
 }
@@ -111,8 +111,9 @@ void function_control::begin_rollout(time_point now) {
     });
     if (in_next == next_->revisions.end()) {  // of a rollout that this one overtakes
       one->as = role::leaving;
+      one->life->set_floor(0);
       end_trial(*one);
-      std::erase(all_.waiting_for_trial, one->life->number());
+      leave_line(*one);
       continue;
     }
     const auto weight = weights[static_cast<std::size_t>(in_next - next_->revisions.begin())];
@@ -121,13 +122,12 @@ void function_control::begin_rollout(time_point now) {
     for (const auto& old : members_) {
       if (old->as == role::serving) running += old->life->serving();
     }
-    const auto needed = static_cast<unsigned>(std::ceil(running * part(weight, weights)));
-    one->needed = std::max(needed, 1U);
+    one->part = part(weight, weights);
+    one->needed = std::max(static_cast<unsigned>(std::ceil(running * one->part)), 1U);
     wait = true;
   }
   if (!wait) return shift(now);
   stuck_.clear();
-  drained_for_room_ = 0;
   all_.around.log.info("function {}: {}", runtime_->name, rollout_in_words());
   rebuild();
   publishing_ = true;  // what this one overtakes is still chosen by name
@@ -153,6 +153,7 @@ void function_control::ask_for_needed(time_point now) {
       --all_.trials_left;
       one->on_trial = true;
     }
+    leave_line(*one);
     one->life->set_floor(needed_now(*one));
     one->life->evaluate(now);
   }
@@ -161,49 +162,97 @@ void function_control::ask_for_needed(time_point now) {
 void function_control::end_trial(member& one) {
   if (!std::exchange(one.on_trial, false)) return;
   ++all_.trials_left;
-  // Some of those in the line may be gone by now, so as many as there are trials are asked.
-  for (unsigned i = 0; i < all_.trials_left && !all_.waiting_for_trial.empty(); ++i) {
-    all_.poke(all_.waiting_for_trial.front());
-    all_.waiting_for_trial.pop_front();
-  }
+  ask_next();
 }
 
-/// As many as are needed; or as many as there is room for, when no old one is left that could make more.
-bool function_control::all_ready() const {
-  const bool old_left = std::ranges::any_of(
-      members_, [](const auto& one) { return one->as == role::serving && one->life->serving() > 0; });
-  return std::ranges::all_of(members_, [&](const auto& one) {
-    if (one->life->ready() >= needed_now(*one)) return true;
-    return one->life->ready() > 0 && one->life->lacks_room() && !one->life->room_comes() && !old_left;
-  });
+/// It has its trial, or wants none any more.
+void function_control::leave_line(const member& one) {
+  if (std::erase(all_.waiting_for_trial, one.life->number()) > 0) ask_next();
 }
 
-/// Its own bounds (of the schedule, or in its pools) may be lower than what the old ones have.
+/// They stay in the line until they have taken a trial: whoever is asked may be gone before it hears of it.
+void function_control::ask_next() {
+  const auto asked = std::min<std::size_t>(all_.trials_left, all_.waiting_for_trial.size());
+  for (std::size_t i = 0; i < asked; ++i) all_.poke(all_.waiting_for_trial[i]);
+}
+
+bool function_control::all_ready(time_point now) const {
+  return std::ranges::all_of(members_, [&](const auto& one) { return is_ready(*one, now); });
+}
+
+/// As many as are needed; or as many as there is room for, when no old one could make more by its going, and when they
+/// are not fewer than those that serve: some of the old ones may have gone for it already.
+bool function_control::is_ready(const member& one, time_point now) const {
+  const auto ready = one.life->ready();
+  if (ready >= needed_now(one)) return true;
+  if (ready == 0 || !one.life->lacks_room() || one.life->room_comes()) return false;
+  if (!where_old_ones_help(one, now).empty()) return false;
+  unsigned serving = 0;
+  for (const auto& old : members_) serving += old->as == role::serving ? old->life->serving() : 0;
+  return ready >= serving * one.part;
+}
+
+/// Its bounds (of the schedule, or of its pools and in them) may be lower than what the old ones have.
 unsigned function_control::needed_now(const member& one) {
   return std::min(one.needed, one.life->most());
 }
 
-/// In a full pool the old ones make room, one for each new one: first those that do not stay.
+/// Instances of an old one that may go from there for the sake of a new one. What stays keeps one that serves.
+unsigned function_control::could_give_up(const member& old, std::uint32_t pool) const {
+  if (old.as != role::serving) return 0;
+  const auto all = old.life->could_give_up(pool);
+  if (!is_in(*next_, old)) return all;
+  const auto serving = old.life->serving();
+  return std::min(all, serving > 0 ? serving - 1 : 0);
+}
+
+/// Pools where it would have room if old ones went, or will have when they are gone. Where even all of them would not
+/// be enough, none goes.
+std::vector<std::uint32_t> function_control::where_old_ones_help(const member& one, time_point now) const {
+  std::vector<std::uint32_t> out;
+  for (const auto& [pool, must_go] : one.life->full_pools(now)) {
+    unsigned could = 0;
+    for (const auto& old : members_) could += could_give_up(*old, pool);
+    if (must_go <= could) out.push_back(pool);
+  }
+  return out;
+}
+
+/// In a full pool the old ones make room, one for each new one; in one that is above its limit first as many as are too
+/// many. The next goes when the one before is gone and its successor, if it left a place, is ready.
 void function_control::make_room(time_point now) {
-  const auto lacks = [](const auto& one) {
-    return one->as == role::coming && one->needed > 0 && one->life->lacks_room() && !one->life->failure();
-  };
-  const auto stuck = std::ranges::find_if(members_, lacks);
-  if (stuck == members_.end() || (*stuck)->life->room_comes()) return;
-  if (drained_for_room_ > (*stuck)->life->ready())
-    return;  // the last one's streams go on, or its successor is starting
+  std::vector<member*> stuck;
+  for (auto& one : members_) {
+    if (one->as != role::coming || one->needed == 0 || !one->life->lacks_room() || one->life->failure()) continue;
+    if (one->life->room_comes() || one->life->starting() > 0) return;
+    for (const auto& [pool, must_go] : one->life->full_pools(now)) {
+      const auto there = pool;
+      if (std::ranges::any_of(members_, [&](const auto& old) { return old->life->is_making_room(there); })) return;
+    }
+    stuck.push_back(one.get());
+  }
+  for (auto* one : stuck) {
+    if (make_room_for(*one, now)) return;
+  }
+}
+
+/// Those go first that do not stay.
+bool function_control::make_room_for(member& one, time_point now) {
+  const auto pools = where_old_ones_help(one, now);
   for (const bool stays : {false, true}) {
-    for (auto& old : members_) {
-      if (old->as != role::serving || old->life->serving() == 0 || is_in(*next_, *old) != stays) continue;
-      if (stays && old->life->serving() == 1) continue;
-      if (!(*stuck)->life->could_take_place_of(*old->life, now)) continue;
-      ++drained_for_room_;
-      old->life->set_ceiling(old->life->serving() - 1);
-      old->life->evaluate(now);
-      (*stuck)->life->evaluate(now);  // what it lacked may be on its way now
-      return;
+    for (const auto pool : pools) {
+      for (auto& old : members_) {
+        if (could_give_up(*old, pool) == 0 || is_in(*next_, *old) != stays) continue;
+        one.life->claim(pool);
+        old->life->give_up_one(pool, now);
+        old->life->set_ceiling(old->life->serving());
+        old->life->evaluate(now);
+        one.life->evaluate(now);  // what it lacked may be on its way now
+        return true;
+      }
     }
   }
+  return false;
 }
 
 bool function_control::is_in(const config::function& config, const member& one) {
@@ -214,11 +263,11 @@ bool function_control::is_in(const config::function& config, const member& one) 
 
 void function_control::progress(time_point now) {
   if (next_ && !leaving_) {
-    if (all_ready()) {
+    if (all_ready(now)) {
       shift(now);
     } else {
       ask_for_needed(now);
-      if (next_ && all_ready()) return shift(now);
+      if (next_ && all_ready(now)) return shift(now);
       make_room(now);
       say_if_stuck();
     }
@@ -233,7 +282,6 @@ void function_control::say_if_stuck() {
     if (!failure) continue;
     end_trial(*one);  // it is tried again as its back-off says; others have their turn meanwhile
     for (auto& old : members_) old->life->set_ceiling(std::nullopt);  // and the old ones their places
-    drained_for_room_ = 0;
     if (stuck_ == failure->detail) continue;
     stuck_ = failure->detail;
     all_.around.log.error(
@@ -254,6 +302,7 @@ void function_control::shift(time_point now) {
       return revision.name == one->runtime->name && revision.hash == one->runtime->hash;
     });
     one->needed = 0;
+    leave_line(*one);
     one->life->set_floor(0);
     one->life->set_ceiling(std::nullopt);
     if (one->as == role::leaving) continue;  // what was let go stays so, whatever comes with the same content
@@ -334,9 +383,9 @@ void function_control::let_go(time_point now) {
     one->life->evaluate(now);
   }
   std::erase_if(members_, [&](const auto& one) {
-    if (!one->closed || one->life->kept() > 0) return false;
+    if (!one->closed || one->life->kept() > 0 || one->life->has_requests()) return false;
     end_trial(*one);
-    std::erase(all_.waiting_for_trial, one->life->number());
+    leave_line(*one);
     all_.strike_off(one->life->number());
     return true;
   });
@@ -351,6 +400,7 @@ void function_control::leave() {
     one->life->set_floor(0);
     one->life->set_share(0);
     end_trial(*one);
+    leave_line(*one);
   }
   publishing_ = true;
   version_ = ++all_.last_version;

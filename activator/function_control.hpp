@@ -110,6 +110,7 @@ class function_control {
     std::unique_ptr<lifecycle> life;
     role as = role::coming;
     unsigned needed = 0;    ///< of a rollout: ready before traffic moves
+    double part = 0;        ///< of the traffic that it is to have then
     bool on_trial = false;  ///< it has one of fleet::trials_left
     bool closed = false;    ///< its lot takes nobody any more
   };
@@ -119,14 +120,20 @@ class function_control {
   void drop_outlived_overrides(const config::function& config);
   void begin_rollout(time_point now);
   void ask_for_needed(time_point now);
-  [[nodiscard]] bool all_ready() const;
+  [[nodiscard]] bool all_ready(time_point now) const;
+  [[nodiscard]] bool is_ready(const member& one, time_point now) const;
   [[nodiscard]] static unsigned needed_now(const member& one);
   [[nodiscard]] static bool is_in(const config::function& config, const member& one);
+  [[nodiscard]] unsigned could_give_up(const member& old, std::uint32_t pool) const;
+  [[nodiscard]] std::vector<std::uint32_t> where_old_ones_help(const member& one, time_point now) const;
   void make_room(time_point now);
+  bool make_room_for(member& one, time_point now);
   void shift(time_point now);
   void set_shares();
   void rebuild();
   void end_trial(member& one);
+  void leave_line(const member& one);
+  void ask_next();
   void let_go(time_point now);
   void say_if_stuck();
   [[nodiscard]] std::string rollout_in_words() const;
@@ -139,9 +146,8 @@ class function_control {
   std::vector<std::uint32_t> weights_;              ///< in force, by index of config_->revisions
   std::shared_ptr<const service> service_;
   overrides overrides_;
-  std::size_t drained_for_room_ = 0;  ///< old instances that made room in this rollout
-  std::string stuck_;                 ///< the failure that was told of last
-  std::uint64_t version_ = 0;         ///< of service_
+  std::string stuck_;          ///< the failure that was told of last
+  std::uint64_t version_ = 0;  ///< of service_
   bool leaving_ = false;
   bool publishing_ = false;  ///< between publish() and shifted()
 };

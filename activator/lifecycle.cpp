@@ -22,12 +22,14 @@ lifecycle::lifecycle(surroundings& around, std::uint32_t number, std::shared_ptr
     : around_(around), number_(number), runtime_(std::move(runtime)) {}
 
 lifecycle::~lifecycle() {
-  if (unmet_ > 0) around_.pools.add_unmet(places_.front().pool, -static_cast<int>(unmet_));
   around_.pools.want_no_more(number_);
+  if (unmet_ > 0) around_.pools.keep_free(places_.front().pool, -static_cast<int>(unmet_));
+  give_up_claim();
 }
 
 void lifecycle::configure(std::shared_ptr<const config::revision> config, const std::vector<config::pool>& pools) {
-  if (unmet_ > 0) around_.pools.add_unmet(places_.front().pool, -static_cast<int>(std::exchange(unmet_, 0)));
+  if (unmet_ > 0) around_.pools.keep_free(places_.front().pool, -static_cast<int>(std::exchange(unmet_, 0)));
+  give_up_claim();
   config_ = std::move(config);
   places_.clear();
   for (const auto& use : config_->pools)
@@ -138,7 +140,7 @@ void lifecycle::evaluate_running(time_point now) {
     // though it was not counted.
     decision.desired = current - std::min(gone, current);
   }
-  if (retiring_) retire_instances(now);  // those too that are no capacity, as the frozen ones
+  if (retires_now()) retire_instances(now);  // those too that are no capacity, as the frozen ones
   const bool waiting = backoff_.waiting(now);
   // What cannot be started must not make `desired` follow each request up and down.
   if (waiting && !refusing_ && gone == 0) decision.desired = std::max(decision.desired, desired_);
@@ -157,6 +159,7 @@ void lifecycle::evaluate_running(time_point now) {
     report_unmet_min(count(), limits().min);
   }
   if (!waiting) roll_outdated(decision.desired, now);
+  if (!lacks_room_) give_up_claim();
   runtime_->no_room = lacks_room_ && in_phase(phase::ready) + in_phase(phase::starting) == 0;
   if (state.ready + state.starting + state.draining == 0 && decision.desired == 0) {
     scaler_.forget();
@@ -167,7 +170,7 @@ void lifecycle::evaluate_running(time_point now) {
 scale_decision lifecycle::decide(const counted& state, time_point now) {
   const auto bounds = limits();
   report_unmet_min(state, bounds.min);
-  if (retiring_) return {0, scale_cause::replaced, "another revision has taken its place", {}};
+  if (retiring_ && state.parked == 0) return {0, scale_cause::replaced, "another revision has taken its place", {}};
   scale_input input;
   input.ready = state.ready;
   input.starting = state.starting;
@@ -201,7 +204,7 @@ void lifecycle::report_unmet_min(const counted& state, unsigned min) {
   const unsigned have = state.ready + state.starting;
   const unsigned unmet = retiring_ || have >= min ? 0 : min - have;
   if (unmet == unmet_) return;
-  around_.pools.add_unmet(places_.front().pool, static_cast<int>(unmet) - static_cast<int>(unmet_));
+  around_.pools.keep_free(places_.front().pool, static_cast<int>(unmet) - static_cast<int>(unmet_));
   unmet_ = unmet;
 }
 
@@ -247,11 +250,6 @@ unsigned lifecycle::in_phase(phase which) const {
 unsigned lifecycle::ready() const {
   const auto serves = [](const tracked& one) { return one.at == phase::ready && !one.outdated; };
   return static_cast<unsigned>(std::ranges::count_if(instances_, serves));
-}
-
-bool lifecycle::at_rest() const {
-  const auto busy = [](const tracked& one) { return one.self->slots_taken() > 0; };
-  return runtime_->lot.parked() == 0 && std::ranges::none_of(instances_, busy);
 }
 
 /// Those that fail fast look like the least busy ones; they get no work for a while (after Envoy's consecutive-5xx
@@ -316,7 +314,7 @@ void lifecycle::schedule(time_point now) {
   if (!deadline_ && schedule_due_) due(*schedule_due_);
   const auto state = count();
   const auto moving = std::ranges::any_of(instances_, [](const tracked& one) { return one.at != phase::frozen; });
-  if (moving || state.parked > 0) {
+  if (moving || state.parked > 0 || (retiring_ && has_requests())) {
     due(now + (deadline_ ? poll : tick));
     if (state.draining > 0) due(now + drain_poll);
   }

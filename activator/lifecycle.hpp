@@ -85,7 +85,8 @@ class lifecycle {
   void set_ceiling(std::optional<unsigned> ceiling) noexcept { ceiling_ = ceiling; }
   /// Every instance of now is replaced by a new one, one by one.
   void replace_all();
-  /// No work comes any more (the lot is closed or will be): every instance ends when its last slot is given back.
+  /// No new work comes any more (the lot is closed): every instance ends when its last slot is given back. One is
+  /// started only for a request that was there already, failed, and has no other revision to go to.
   void retire_all() noexcept { retiring_ = true; }
 
   // --- what happens ------------------------------------------------------------------------------------------------
@@ -111,16 +112,29 @@ class lifecycle {
   [[nodiscard]] revision_status status(time_point now) const;
   /// Instances that are kept: also those that exited and wait for their slots or for the workers.
   [[nodiscard]] std::size_t kept() const noexcept { return instances_.size(); }
-  /// The most instances that its bounds allow now, those of its own in its pools included.
+  /// The most instances that its bounds allow now, those of its pools and its own in them included.
   [[nodiscard]] unsigned most() const;
-  /// Some instance of the other, which may be this one, holds a place where one of this could be started in its stead.
-  [[nodiscard]] bool could_take_place_of(const lifecycle& other, time_point now) const;
+  struct full_pool {
+    std::uint32_t pool = 0;
+    unsigned must_go = 0;  ///< before one more may be started there
+  };
+  /// Where it could have one more if there were room, in its order of pools.
+  [[nodiscard]] std::vector<full_pool> full_pools(time_point now) const;
+  /// Instances there that give_up_one() could choose from.
+  [[nodiscard]] unsigned could_give_up(std::uint32_t pool) const;
+  /// One of them makes room for another revision: it is stopped, or drains. A ceiling keeps the number down.
+  void give_up_one(std::uint32_t pool, time_point now);
+  /// One that made room there, here or in restarting, is not gone yet.
+  [[nodiscard]] bool is_making_room(std::uint32_t pool) const;
+  /// The next place that gets free there is its own until it lacks no room any more.
+  void claim(std::uint32_t pool);
   /// `scale.max` as the file and its schedule have it now.
   [[nodiscard]] unsigned scheduled_max() const noexcept { return scheduled_.max; }
   /// Open, outdated or not.
   [[nodiscard]] unsigned serving() const { return in_phase(phase::ready); }
   /// Open and taking work, not yet to be replaced.
   [[nodiscard]] unsigned ready() const;
+  [[nodiscard]] unsigned starting() const { return in_phase(phase::starting); }
   [[nodiscard]] unsigned desired() const noexcept { return desired_; }
   /// A start is wanted, but no pool has room for it.
   [[nodiscard]] bool lacks_room() const noexcept { return lacks_room_; }
@@ -128,8 +142,8 @@ class lifecycle {
   [[nodiscard]] bool room_comes() const noexcept { return lacks_room_ && room_comes_; }
   /// Why the last start failed, while the back-off after it lasts.
   [[nodiscard]] const start_failure* failure() const noexcept { return failure_.get(); }
-  /// Nothing is parked and no slot is taken.
-  [[nodiscard]] bool at_rest() const;
+  /// Requests that chose this revision are not over yet; also those between two tries, which hold no slot.
+  [[nodiscard]] bool has_requests() const { return read_load().present > 0; }
   /// Stops what was started only to see whether it starts and has not been called since; not below `min`.
   void end_unused(time_point now);
   /// Ends the instance that has been frozen longest in this pool. False when there is none.
@@ -147,13 +161,14 @@ class lifecycle {
     std::uint32_t pool = 0;
     unsigned ejections = 0;
     phase at = phase::starting;
-    bool outdated = false;   ///< to be replaced
-    bool published = false;  ///< workers may know of it
-    bool forgotten = false;  ///< every worker has closed its idle connections to it
-    bool retiring = false;   ///< waits for the workers to pass a quiescent point
-    bool held = false;       ///< the backend was told to freeze it
-    bool told = false;       ///< to end; the pool's book counts it as leaving
-    unsigned leaving = 0;    ///< counts how often it left the workers or came back to them
+    bool outdated = false;    ///< to be replaced
+    bool published = false;   ///< workers may know of it
+    bool forgotten = false;   ///< every worker has closed its idle connections to it
+    bool retiring = false;    ///< waits for the workers to pass a quiescent point
+    bool held = false;        ///< the backend was told to freeze it
+    bool told = false;        ///< to end; the pool's book counts it as leaving
+    bool makes_room = false;  ///< it drains, or was stopped, so that another can be started in its place
+    unsigned leaving = 0;     ///< counts how often it left the workers or came back to them
   };
   struct place {
     std::uint32_t pool = 0;  ///< of the book
@@ -192,6 +207,8 @@ class lifecycle {
   [[nodiscard]] std::uint64_t waiting_events() const;
   void follow_schedule(time_point now);
   [[nodiscard]] scale_limits limits() const;
+  /// Whoever comes to a closed lot as a last resort is served first.
+  [[nodiscard]] bool retires_now() const noexcept { return retiring_ && runtime_->lot.parked() == 0; }
   [[nodiscard]] scale_decision decide(const counted& state, time_point now);
   void evaluate_running(time_point now);
   void report_unmet_min(const counted& state, unsigned min);
@@ -204,9 +221,13 @@ class lifecycle {
   void grow(unsigned more, unsigned have, bool may_start, time_point now);
   bool start_somewhere(bool within_min, time_point now);
   void start_in(std::uint32_t pool, time_point now);
+  [[nodiscard]] unsigned holds(std::uint32_t pool) const;
   [[nodiscard]] bool is_at_own_max(const place& where) const;
+  [[nodiscard]] unsigned claimed_in(std::uint32_t pool) const noexcept { return claimed_ == pool ? 1 : 0; }
+  void give_up_claim();
   [[nodiscard]] std::optional<std::uint32_t> find_place(bool within_min, time_point now) const;
   void roll_outdated(unsigned desired, time_point now);
+  void make_room_for_itself(time_point now);
   bool come_back(tracked& one, time_point now);
   void publish();
   void end_backoff(time_point now);
@@ -219,6 +240,9 @@ class lifecycle {
   // lifecycle_down.cpp
   void evaluate_ending(time_point now);
   unsigned shrink(unsigned fewer, time_point now);
+  [[nodiscard]] std::vector<tracked*> could_go(const std::function<bool(const tracked&)>& which);
+  unsigned take_out(const std::vector<tracked*>& order, unsigned fewer, time_point now);
+  void make_room(const std::function<bool(const tracked&)>& which, time_point now);
   unsigned go_to_zero(time_point now);
   void retire_instances(time_point now);
   unsigned freeze_idle();
@@ -255,6 +279,7 @@ class lifecycle {
   std::optional<unsigned> own_min_;
   std::optional<unsigned> own_max_;
   std::optional<unsigned> ceiling_;
+  std::optional<std::uint32_t> claimed_;  ///< a pool where a place is kept free for it
   double share_ = 0;
   unsigned floor_ = 0;
   unsigned desired_ = 0;

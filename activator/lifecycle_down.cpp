@@ -15,7 +15,7 @@ namespace rouse::activator {
 /// only since it is ready: else callers who do not wait as long as a start takes would never see one end well. Returns
 /// how many do not serve any more.
 unsigned lifecycle::go_to_zero(time_point now) {
-  if (retiring_) {
+  if (retires_now()) {
     const auto before = in_phase(phase::ready) + in_phase(phase::starting);
     retire_instances(now);
     return before;
@@ -54,25 +54,34 @@ unsigned lifecycle::freeze_idle() {
 /// idle ones (the longest idle first), then the least busy. A busy one drains, however long its streams run. Ejected
 /// ones go in any case: they are no capacity. Returns how many of the ready ones go.
 unsigned lifecycle::shrink(unsigned fewer, time_point now) {
-  if (retiring_) return go_to_zero(now);
+  if (retires_now()) return go_to_zero(now);
   if (fewer == 0) return 0;
-  std::vector<tracked*> order;
-  for (auto& one : instances_) {
-    if (one.at == phase::ready || one.at == phase::ejected) order.push_back(&one);
-  }
+  return take_out(could_go([](const tracked&) { return true; }), fewer, now);
+}
+
+/// Those that take work, or would if they were not ejected, in the order in which they are to go.
+std::vector<lifecycle::tracked*> lifecycle::could_go(const std::function<bool(const tracked&)>& which) {
   const auto rank = [this](const tracked* one) {
     const auto is_its = [&](const place& where) { return where.pool == one->pool; };
     const auto pool = places_.end() - std::ranges::find_if(places_, is_its);  // the last is 1, one that is gone 0
     return std::tuple(one->at != phase::ejected, !one->outdated, pool, one->self->slots_taken(), idle_since(*one));
   };
   std::vector<std::pair<decltype(rank(nullptr)), tracked*>> ranked;
-  for (auto* one : order) ranked.emplace_back(rank(one), one);
+  for (auto& one : instances_) {
+    if ((one.at == phase::ready || one.at == phase::ejected) && which(one)) ranked.emplace_back(rank(&one), &one);
+  }
   std::ranges::stable_sort(ranked, {}, [](const auto& entry) { return entry.first; });
+  std::vector<tracked*> order;
+  for (const auto& entry : ranked) order.push_back(entry.second);
+  return order;
+}
 
+/// So many ready ones, and the ejected ones before them. Returns how many of the ready ones go.
+unsigned lifecycle::take_out(const std::vector<tracked*>& order, unsigned fewer, time_point now) {
   std::vector<std::uint64_t> idle;
   std::vector<std::uint64_t> busy;
   unsigned gone = 0;
-  for (const auto& [key, one] : ranked) {
+  for (auto* one : order) {
     const bool was_ready = one->at == phase::ready;
     if (was_ready && gone == fewer) break;
     if (one->self->stop_if_idle()) {
@@ -93,6 +102,32 @@ unsigned lifecycle::shrink(unsigned fewer, time_point now) {
     leave_workers(busy);
   }
   return gone;
+}
+
+/// The first of these goes, for the sake of its place.
+void lifecycle::make_room(const std::function<bool(const tracked&)>& which, time_point now) {
+  auto order = could_go(which);
+  if (order.empty()) return;
+  order.resize(1);
+  order.front()->makes_room = true;
+  take_out(order, 1, now);
+}
+
+void lifecycle::give_up_one(std::uint32_t pool, time_point now) {
+  make_room([pool](const tracked& one) { return one.pool == pool; }, now);
+}
+
+unsigned lifecycle::could_give_up(std::uint32_t pool) const {
+  const auto could = [pool](const tracked& one) {
+    return one.pool == pool && (one.at == phase::ready || one.at == phase::ejected);
+  };
+  return static_cast<unsigned>(std::ranges::count_if(instances_, could));
+}
+
+bool lifecycle::is_making_room(std::uint32_t pool) const {
+  return std::ranges::any_of(instances_, [pool](const tracked& one) {
+    return one.makes_room && one.pool == pool && (one.at == phase::draining || one.at == phase::stopping);
+  });
 }
 
 /// The revision's traffic has moved: nothing of it stays longer than its streams.

@@ -39,6 +39,7 @@ bool lifecycle::come_back(tracked& one, time_point now) {
   if (!one.self->open()) return false;
   one.at = phase::ready;
   one.forgotten = false;
+  one.makes_room = false;
   ++one.leaving;  // an answer to a leave_workers() of before means nothing now
   return true;
 }
@@ -53,42 +54,61 @@ bool lifecycle::start_somewhere(bool within_min, time_point now) {
   around_.pools.want(number_);
   // A frozen instance goes first, but only where its place would be ours, and one at a time.
   for (const auto& where : places_) {
-    if (is_at_own_max(where) || !around_.pools.is_just_full(where.pool, now)) continue;
+    if (is_at_own_max(where) || !around_.pools.must_go(where.pool, within_min, now, claimed_in(where.pool))) continue;
     room_comes_ = around_.pools.some_leave(where.pool) || (around_.make_room && around_.make_room(where.pool));
     if (room_comes_) break;
   }
   return false;
 }
 
+unsigned lifecycle::holds(std::uint32_t pool) const {
+  const auto here = [&](const tracked& one) { return one.pool == pool && one.at != phase::exited; };
+  return static_cast<unsigned>(std::ranges::count_if(instances_, here));
+}
+
 bool lifecycle::is_at_own_max(const place& where) const {
-  const auto here = [&](const tracked& one) { return one.pool == where.pool && one.at != phase::exited; };
-  return where.max > 0 && static_cast<unsigned>(std::ranges::count_if(instances_, here)) >= where.max;
+  return where.max > 0 && holds(where.pool) >= where.max;
 }
 
 std::optional<std::uint32_t> lifecycle::find_place(bool within_min, time_point now) const {
   for (const auto& where : places_) {
     if (is_at_own_max(where)) continue;
-    if (around_.pools.has_room(where.pool, within_min, now)) return where.pool;
+    if (around_.pools.has_room(where.pool, within_min, now, claimed_in(where.pool))) return where.pool;
   }
   return std::nullopt;
 }
 
+/// Pools that are closed for now by their schedule do not make it 0.
 unsigned lifecycle::most() const {
+  const auto bound = limits().max;
   unsigned in_pools = 0;
   for (const auto& where : places_) {
-    if (where.max == 0) return limits().max;
-    in_pools += where.max;
+    const auto here = std::min(where.max > 0 ? where.max : bound, around_.pools.limit_of(where.pool).value_or(bound));
+    in_pools += std::min(here, bound - in_pools);
   }
-  return std::min(limits().max, in_pools);
+  return std::min(bound, std::max(in_pools, 1U));
 }
 
-bool lifecycle::could_take_place_of(const lifecycle& other, time_point now) const {
-  return std::ranges::any_of(places_, [&](const place& where) {
-    const auto serves = [&](const tracked& one) { return one.pool == where.pool && one.at == phase::ready; };
-    if (!std::ranges::any_of(other.instances_, serves)) return false;
-    if (&other == this && is_at_own_max(where)) return around_.pools.is_open(where.pool);
-    return !is_at_own_max(where) && around_.pools.is_just_full(where.pool, now);
-  });
+std::vector<lifecycle::full_pool> lifecycle::full_pools(time_point now) const {
+  std::vector<full_pool> out;
+  for (const auto& where : places_) {
+    if (is_at_own_max(where)) continue;
+    const auto must_go = around_.pools.must_go(where.pool, false, now, claimed_in(where.pool));
+    if (must_go && *must_go > 0) out.push_back(full_pool{where.pool, *must_go});
+  }
+  return out;
+}
+
+/// Else whoever else lacks room there might take it, and what made room would have gone for nothing.
+void lifecycle::claim(std::uint32_t pool) {
+  if (claimed_ == pool) return;
+  give_up_claim();
+  claimed_ = pool;
+  around_.pools.keep_free(pool, 1);
+}
+
+void lifecycle::give_up_claim() {
+  if (claimed_) around_.pools.keep_free(*std::exchange(claimed_, std::nullopt), -1);
 }
 
 void lifecycle::start_in(std::uint32_t pool, time_point now) {
@@ -110,12 +130,13 @@ void lifecycle::start_in(std::uint32_t pool, time_point now) {
   one.pool = pool;
   instances_.push_back(std::move(one));
   around_.pools.take(pool, now);
+  if (claimed_ == pool) give_up_claim();
   around_.by_id.emplace(spec.id, this);
   around_.with->start(spec);
 }
 
 /// Replaces outdated instances one by one: one more than needed is started, and when it is ready an old one drains.
-/// Where no pool has room for one more, the old one goes first.
+/// Where no pool has room for one more, an old one goes first.
 void lifecycle::roll_outdated(unsigned desired, time_point now) {
   if (in_phase(phase::starting) > 0) return;
   if (std::exchange(surge_, false) && in_phase(phase::ready) > desired) shrink(1, now);
@@ -123,7 +144,23 @@ void lifecycle::roll_outdated(unsigned desired, time_point now) {
   // Where there is no room for what the load needs, what is there has to do.
   if (count().outdated == 0 || (in_phase(phase::ready) < desired && !lacks_room_)) return;
   surge_ = start_somewhere(false, now);
-  if (!surge_ && !room_comes_ && could_take_place_of(*this, now)) shrink(1, now);
+  if (!surge_ && !room_comes_) make_room_for_itself(now);
+}
+
+/// An outdated one goes where that leaves a place for its successor, and only after the one before it is gone.
+void lifecycle::make_room_for_itself(time_point now) {
+  if (std::ranges::any_of(places_, [&](const place& where) { return is_making_room(where.pool); })) return;
+  for (const auto& where : places_) {
+    const auto goes = [&](const tracked& one) {
+      return one.outdated && one.pool == where.pool && (one.at == phase::ready || one.at == phase::ejected);
+    };
+    const auto full = around_.pools.must_go(where.pool, false, now, claimed_in(where.pool));
+    if (!full) continue;
+    const auto must_go = std::max(*full, is_at_own_max(where) ? holds(where.pool) + 1 - where.max : 0);
+    if (must_go == 0 || static_cast<unsigned>(std::ranges::count_if(instances_, goes)) < must_go) continue;
+    claim(where.pool);
+    return make_room(goes, now);
+  }
 }
 
 void lifecycle::on_ready(std::uint64_t id, const ready_report& report, time_point now) {

@@ -143,13 +143,13 @@ std::optional<slot> parking_lot::take(std::uint32_t seed) noexcept {
   return slot(*this, *on);
 }
 
-parking_lot::park_result parking_lot::park(waiter& w, std::uint64_t bytes, turn as, bool pinned) {
+parking_lot::park_result parking_lot::park(waiter& w, std::uint64_t bytes, turn as, bool pinned, bool last_resort) {
   assert(w.lot_ == nullptr && "a waiter parks once");
   bool queued = false;
   {
     wakes out;  // outlives the lock
     const std::lock_guard lock(mutex_);
-    if (closed_) return park_result::moved;
+    if (closed_ && !last_resort) return park_result::moved;
     if (failure_ != nullptr && !any_open()) return park_result::start_failed;
     const std::uint32_t requests = as == turn::retry ? 0 : 1;
     if (as == turn::moved) {

@@ -200,8 +200,9 @@ class parking_lot {
   /// is not `parked`. `bytes` of memory are held while it waits. `queue_full`: a limit of the budget would be exceeded.
   /// `start_failed`: a start failed, no instance is open, and the back-off is not over; `failure()` says why. `moved`:
   /// the lot was closed; choose a revision anew. `pinned`: the caller named the revision, so that move_out() passes
-  /// over this one.
-  [[nodiscard]] park_result park(waiter& w, std::uint64_t bytes, turn as = turn::newcomer, bool pinned = false);
+  /// over this one. `last_resort`: there is no other to choose, so a closed lot takes it as well.
+  [[nodiscard]] park_result park(waiter& w, std::uint64_t bytes, turn as = turn::newcomer, bool pinned = false,
+                                 bool last_resort = false);
 
   /// The failure that refuses new work at the moment, if any. Any thread.
   [[nodiscard]] std::shared_ptr<const start_failure> failure() const;
@@ -226,8 +227,8 @@ class parking_lot {
   /// Wakes every waiter that is not pinned with `moved`: the function's traffic is split anew. Order is kept, as each
   /// parks again as `turn::moved` and wakes come in the order of the queue.
   void move_out();
-  /// The revision takes no more work: wakes all with `moved`, pinned or not, and whoever still comes is told `moved`.
-  /// Not undone.
+  /// The revision takes no more work: wakes all with `moved`, pinned or not, and whoever still comes is told `moved`,
+  /// but those who come as a last resort. Not undone.
   void close();
   /// Arms the demand callback again; call before reading the counts that a decision is made from.
   void acknowledge_demand() noexcept;

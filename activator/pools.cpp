@@ -77,17 +77,14 @@ std::optional<wall_time> pool_book::follow(wall_time wall) {
   return next;
 }
 
-bool pool_book::has_room(std::uint32_t pool, bool within_min, time_point now) const {
+std::optional<unsigned> pool_book::must_go(std::uint32_t pool, bool within_min, time_point now, unsigned own) const {
   const auto& one = entries_[pool];
-  if (one.cordoned || !one.configured || now < one.refused_until) return false;
-  if (!one.limit) return true;
-  const auto kept_free = within_min ? 0U : static_cast<unsigned>(std::max(one.unmet, 0));
-  return one.used + kept_free < *one.limit;
-}
-
-bool pool_book::is_just_full(std::uint32_t pool, time_point now) const {
-  const auto& one = entries_[pool];
-  return is_open(pool) && now >= one.refused_until && one.limit && *one.limit > 0 && !has_room(pool, false, now);
+  if (!is_open(pool) || now < one.refused_until) return std::nullopt;
+  if (!one.limit) return 0;
+  if (*one.limit == 0) return std::nullopt;
+  const auto for_others = within_min ? 0 : std::max(one.kept_free - static_cast<int>(own), 0);
+  const auto wanted = one.used + static_cast<unsigned>(for_others) + 1;
+  return wanted - std::min(wanted, *one.limit);
 }
 
 void pool_book::take(std::uint32_t pool, time_point now) {
@@ -102,8 +99,8 @@ void pool_book::give_back(std::uint32_t pool, time_point now) {
   poke_all();
 }
 
-void pool_book::add_unmet(std::uint32_t pool, int more) {
-  entries_[pool].unmet += more;
+void pool_book::keep_free(std::uint32_t pool, int more) {
+  entries_[pool].kept_free += more;
   if (more < 0) poke_all();
 }
 

@@ -51,9 +51,17 @@ class pool_book {
   /// Follows the schedules. Returns when to be called next; nothing without schedules.
   std::optional<wall_time> follow(wall_time wall);
 
-  /// Whether an instance may be started there now. What goes beyond its revision's `min` leaves room for the unmet
-  /// `min` of others.
-  [[nodiscard]] bool has_room(std::uint32_t pool, bool within_min, time_point now) const;
+  /// Whether an instance may be started there now. What goes beyond its revision's `min` leaves free the places that
+  /// are kept for others; `own`: so many of those are its own.
+  [[nodiscard]] bool has_room(std::uint32_t pool, bool within_min, time_point now, unsigned own = 0) const {
+    return must_go(pool, within_min, now, own) == 0U;
+  }
+  /// So many instances must end there before one more may be started; nothing where that would not help: the pool is
+  /// closed, its backend has refused for now, or its limit is 0.
+  [[nodiscard]] std::optional<unsigned> must_go(std::uint32_t pool, bool within_min, time_point now,
+                                                unsigned own = 0) const;
+  /// In force now; nothing: no bound.
+  [[nodiscard]] std::optional<unsigned> limit_of(std::uint32_t pool) const { return entries_[pool].limit; }
   [[nodiscard]] bool is_cordoned(std::uint32_t pool) const { return entries_[pool].cordoned; }
   /// Full or not, instances are started there: the file names it, and it is not cordoned.
   [[nodiscard]] bool is_open(std::uint32_t pool) const { return entries_[pool].configured && !entries_[pool].cordoned; }
@@ -63,11 +71,10 @@ class pool_book {
   void will_leave(std::uint32_t pool) { ++entries_[pool].leaving; }
   void has_left(std::uint32_t pool) { --entries_[pool].leaving; }
   [[nodiscard]] bool some_leave(std::uint32_t pool) const { return entries_[pool].leaving > 0; }
-  /// An instance more or less decides: the pool is open to starts, but at its limit; one that ends makes room.
-  [[nodiscard]] bool is_just_full(std::uint32_t pool, time_point now) const;
 
-  /// Instances that some revision's `min` still lacks, reckoned to its first pool.
-  void add_unmet(std::uint32_t pool, int more);
+  /// Places that are kept free for somebody: instances that some revision's `min` still lacks, reckoned to its first
+  /// pool, and those that were made free by others' going.
+  void keep_free(std::uint32_t pool, int more);
   /// The lifecycle found no room; it is poked, in the order of asking, when there may be some.
   void want(std::uint32_t lifecycle);
   void want_no_more(std::uint32_t lifecycle);
@@ -89,7 +96,7 @@ class pool_book {
     std::optional<unsigned> limit;  ///< in force
     unsigned used = 0;
     unsigned leaving = 0;  ///< of those, told to end
-    int unmet = 0;
+    int kept_free = 0;
     time_point refused_until{};
     time_point reckoned{};  ///< until when the two sums are right
     double used_hours = 0;

@@ -73,6 +73,7 @@ void session::begin_exchange() {
   revision_ = nullptr;
   limits_ = nullptr;
   counters_ = nullptr;
+  metered_ = false;
   overall_deadline_ = steady::time_point::max();
   park_ms_.reset();
   cold_ms_.reset();
@@ -96,20 +97,21 @@ bool session::match(answer& why) {
     case router::route_error::none:
       target_ = found.target;
       revision_named_ = found.revision != router::route_match::not_named;
-      return choose(*now.services[found.function],
-                    revision_named_
-                        ? std::string_view(now.snapshot->functions[found.function].revisions[found.revision].name)
-                        : std::string_view(),
-                    why);
-    case router::route_error::bad_target:
-      why.status = 400;
-      why.type = "bad-request";
-      why.detail = "the path cannot be normalised: it has an invalid percent-escape or climbs above its root";
-      return false;
+      if (choose(*now.services[found.function],
+                 revision_named_
+                     ? std::string_view(now.snapshot->functions[found.function].revisions[found.revision].name)
+                     : std::string_view()))
+        return true;
+      [[fallthrough]];
     case router::route_error::no_revision:
       why.status = 404;
       why.type = "no-route";
       why.detail = "the function has no such revision";
+      return false;
+    case router::route_error::bad_target:
+      why.status = 400;
+      why.type = "bad-request";
+      why.detail = "the path cannot be normalised: it has an invalid percent-escape or climbs above its root";
       return false;
     case router::route_error::no_route:
       break;
@@ -121,8 +123,9 @@ bool session::match(answer& why) {
   return false;
 }
 
-/// Sets the revision: the one of that name, or by lanes, stickiness and weights.
-bool session::choose(const activator::service& among, std::string_view revision, answer& why) {
+/// Sets the revision: the one of that name, or by lanes, stickiness and weights. False, and nothing has changed, when
+/// there is none.
+bool session::choose(const activator::service& among, std::string_view revision) {
   const activator::service::target* chosen = nullptr;
   if (revision.empty()) {
     auto& split = among.function->split_of(worker_.index());
@@ -130,38 +133,37 @@ bool session::choose(const activator::service& among, std::string_view revision,
   } else {
     chosen = among.find(revision);
   }
-  if (!chosen) {
-    why.status = 404;
-    why.type = "no-route";
-    why.detail = "the function has no such revision";
-    return false;
-  }
-  if (counters_) counters_->load.leave(steady_ns(steady::now()));
+  if (!chosen) return false;
   service_ = &among;
   revision_ = chosen->runtime.get();
   limits_ = chosen->config.get();
-  const auto arrived = counters_ ? steady::now() : began_;
   counters_ = &revision_->counters_of(worker_.index());
-  counters_->load.enter(steady_ns(arrived));
   return true;
 }
 
-/// Traffic was split anew while this request waited: the same function, as it is now.
-bool session::choose_again(answer& why) {
+/// It counts as load of its revision from here on.
+void session::arrive(steady::time_point at) {
+  counters_->load.enter(steady_ns(at));
+  metered_ = true;
+}
+
+/// Traffic was split anew while this request waited: the same function, as it is now. False where the function, or the
+/// revision that the caller named, is not in the configuration any more: nothing else can answer the request.
+bool session::choose_again() {
   const auto pin = worker_.current_view();
   const auto& functions = pin->view->snapshot->functions;
   const auto& name = service_->function->name;
   const auto at = std::ranges::lower_bound(functions, name, {}, &config::function::name);
-  if (at == functions.end() || at->name != name) {
-    why.status = 404;
-    why.type = "no-route";
-    why.detail = "the function was removed from the configuration";
-    return false;
-  }
+  if (at == functions.end() || at->name != name) return false;
   if (later_views_.empty() || later_views_.back() != pin) later_views_.push_back(pin);
   const auto& service = *pin->view->services[static_cast<std::size_t>(at - functions.begin())];
   const std::string revision = revision_named_ ? revision_->name : std::string();
-  return choose(service, revision, why);
+  auto* const before = counters_;
+  if (!choose(service, revision)) return false;
+  const auto now = steady::now();
+  before->load.leave(steady_ns(now));
+  arrive(now);
+  return true;
 }
 
 bool session::admit_rate(answer& why) {
@@ -200,6 +202,7 @@ awaitable<bool> session::exchange() {
     end_exchange(status);
     co_return keep;
   }
+  arrive(began_);
   traceparent_ = http::choose_traceparent(head_, worker_.random(), worker_.random(), worker_.random(), trace_scratch_);
   if (limits_->max_duration.count()) overall_deadline_ = began_ + limits_->max_duration;
 
@@ -213,9 +216,13 @@ awaitable<bool> session::exchange() {
   auto end = attempt_end::refused;
   for (unsigned tries = 1;; ++tries) {
     end = co_await attempt();
-    if (end == attempt_end::untouched && !connect_error_.empty()) co_await let_crash_be_seen();
+    if (end == attempt_end::untouched && !connect_error_.empty()) {
+      if (co_await let_crash_be_seen(1s)) --counted_attempts_;
+    }
     note_failure(end);
     if (!may_retry(end) || tries == most_tries) break;
+    if (end == attempt_end::no_response && !on_reused_) co_await let_crash_be_seen(100ms);
+    if (interrupted_ != interruption::none) break;
     if (!on_reused_ && !retrying) {
       if (!within_retry_budget()) {
         counters_->shed_one(shed_reason::retry_budget);
@@ -237,18 +244,16 @@ awaitable<bool> session::exchange() {
   co_return co_await conclude(end);
 }
 
-/// An instance that refuses connections has most likely just died, and the control thread is about to learn of it (late
-/// on a machine that is short of CPU): waits at most a second for that, so that the next try does not choose it again.
-/// Such a try is not counted.
-awaitable<void> session::let_crash_be_seen() {
+/// An instance that refuses connections, or closes a new one without an answer, has most likely just died, and the
+/// control thread is about to learn of it (late on a machine that is short of CPU): waits so long for that, so that the
+/// next try does not choose it again. True when it is gone.
+awaitable<bool> session::let_crash_be_seen(std::chrono::milliseconds at_most) {
   const auto& on = slot_.on();
-  for (int i = 0; i < 200 && interrupted_ == interruption::none; ++i) {
-    if (on.state() == router::instance_state::gone) {
-      --counted_attempts_;
-      break;
-    }
+  for (auto waited = 0ms; waited < at_most && interrupted_ == interruption::none; waited += 5ms) {
+    if (on.state() == router::instance_state::gone) co_return true;
     co_await pause(5ms);
   }
+  co_return false;
 }
 
 bool session::may_retry(attempt_end end) const noexcept {
@@ -287,9 +292,10 @@ void session::note_failure(attempt_end end) {
   if (!stale) note_outcome(true);
 }
 
-/// A slot of the revision, or of the one that is chosen in its place while the request waits. False with refusal_ set,
-/// or with interrupted_ set.
+/// A slot of the revision, or of the one that is chosen in its place while the request waits. One that has no other to
+/// go to is served where it is, though that was closed. False with refusal_ set, or with interrupted_ set.
 awaitable<bool> session::take_or_park(activator::parking_lot::turn as) {
+  last_resort_ = false;
   for (;;) {
     if (auto taken = revision_->lot.take(static_cast<std::uint32_t>(worker_.random()))) {
       slot_ = std::move(*taken);
@@ -299,8 +305,8 @@ awaitable<bool> session::take_or_park(activator::parking_lot::turn as) {
     if (co_await obtain_slot(as)) co_return true;
     if (!moved_) co_return false;
     const auto* const before = revision_;
-    if (!choose_again(refusal_)) co_return false;
-    if (revision_ == before) co_await pause(1ms);  // a newer view is on its way: let it come
+    last_resort_ = !choose_again();
+    if (revision_ == before && !last_resort_) co_await pause(1ms);  // a newer view is on its way: let it come
     if (interrupted_ != interruption::none) co_return false;
     as = activator::parking_lot::turn::moved;
   }
@@ -315,7 +321,7 @@ awaitable<bool> session::obtain_slot(activator::parking_lot::turn as) {
   });
   const auto parked_at = steady::now();
   const auto memory = session_memory + in_.capacity() + held_.capacity() + (pump_ ? pump_->capacity() : 0);
-  switch (revision_->lot.park(place, memory, as, revision_named_)) {
+  switch (revision_->lot.park(place, memory, as, revision_named_, last_resort_)) {
     case activator::parking_lot::park_result::queue_full:
       counters_->shed_one(shed_reason::queue_full);
       refusal_ = answer();
@@ -597,7 +603,7 @@ void session::end_exchange(unsigned status) {
   if (counters_) {
     counters_->by_code[status - 100].add();
     counters_->request_duration.observe(static_cast<std::uint64_t>(std::chrono::nanoseconds(took).count()));
-    counters_->load.leave(steady_ns(now));
+    if (metered_) counters_->load.leave(steady_ns(now));  // not one that `rate_limit` refused: it is no load
     if (park_ms_) counters_->park_duration.observe(static_cast<std::uint64_t>(*park_ms_ * 1e6));
   }
   overall_deadline_ = steady::time_point::max();

@@ -90,15 +90,16 @@ class session final : public sweep_entry, public fd_watch::client, public sessio
   awaitable<bool> exchange();
   void begin_exchange();
   bool match(answer& why);
-  bool choose(const activator::service& among, std::string_view revision, answer& why);
-  bool choose_again(answer& why);
+  bool choose(const activator::service& among, std::string_view revision);
+  void arrive(steady::time_point at);
+  bool choose_again();
   bool admit(answer& why);
   bool admit_rate(answer& why);
   awaitable<bool> take_or_park(activator::parking_lot::turn as);
   awaitable<bool> obtain_slot(activator::parking_lot::turn as);
   void note_outcome(bool failed);
   void note_failure(attempt_end end);
-  awaitable<void> let_crash_be_seen();
+  awaitable<bool> let_crash_be_seen(std::chrono::milliseconds at_most);
   bool explain_failure(const std::shared_ptr<const activator::start_failure>& failure);
   awaitable<attempt_end> attempt();
   attempt_end refuse_response(std::string detail);
@@ -171,6 +172,8 @@ class session final : public sweep_entry, public fd_watch::client, public sessio
   activator::revision_counters* counters_ = nullptr;
   bool moved_ = false;           ///< obtain_slot(): the revision has to be chosen again
   bool revision_named_ = false;  ///< by the caller, as NAME@REV
+  bool last_resort_ = false;     ///< the revision is not in the configuration any more, and no other stands in for it
+  bool metered_ = false;         ///< in the load of counters_
   std::string route_scratch_;
   std::string_view target_;
   std::string id_scratch_;

@@ -7,6 +7,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -60,7 +61,13 @@ struct control_rig {
     settle();
     return *at;
   }
+  /// The file's pools, for what is applied next.
+  void use_pools(std::vector<config::pool> next) {
+    pools = std::move(next);
+    book.configure(pools, now, around.wall());
+  }
   void leave(const std::string& name) {
+    left.insert(name);
     functions.at(name)->leave();
     dirty.push_back(functions.at(name).get());
     settle();
@@ -148,6 +155,18 @@ struct control_rig {
     settle();
     return one;
   }
+  /// NAME@REVISION.
+  caller& request_named(const std::string& function, const std::string& revision) {
+    auto& one = callers.emplace_back(choose(function, revision), box, 0, fake_time, true);
+    last = one.ask();
+    settle();
+    return one;
+  }
+  /// Its instance broke under it.
+  void try_again(caller& one) {
+    last = one.try_again();
+    settle();
+  }
   void give_back(caller& one) {
     one.end();
     settle();
@@ -225,6 +244,7 @@ struct control_rig {
   int evaluations = 0;
 
   std::vector<const caller*> moved_order;
+  std::set<std::string> left;  ///< functions that the file does not name any more
 
  private:
   /// Whoever was told `moved` chooses anew, in the order of the wakes.
@@ -232,7 +252,13 @@ struct control_rig {
     bool any = false;
     for (auto& one : callers) {
       if (!one.moved()) continue;
-      one.move_to(choose(one.runtime()->function->name));
+      const auto& function = one.runtime()->function->name;
+      const auto& service = *functions.at(function)->current();
+      if (left.contains(function) || (one.named() && !service.find(one.runtime()->name))) {
+        one.stay();
+      } else {
+        one.move_to(choose(function, one.named() ? one.runtime()->name : std::string()));
+      }
       moved_order.push_back(&one);
       any = true;
     }

@@ -76,9 +76,10 @@ class caller {
  public:
   using clock = std::int64_t (*)() noexcept;
 
+  /// `named`: it asked for this very revision.
   caller(std::shared_ptr<activator::revision_runtime> runtime, activator::mailbox& box, unsigned worker = 0,
-         clock now = router::instance::steady_now)
-      : runtime_(std::move(runtime)), box_(box), now_(now), worker_(worker) {
+         clock now = router::instance::steady_now, bool named = false)
+      : runtime_(std::move(runtime)), box_(box), now_(now), worker_(worker), named_(named) {
     meter().enter(now_());
   }
   caller(const caller&) = delete;
@@ -95,10 +96,29 @@ class caller {
     if (result != activator::parking_lot::park_result::parked) end();
     return result;
   }
+  /// Its instance broke: it gives the slot back and takes or parks once more.
+  activator::parking_lot::park_result try_again() {
+    held.reset();
+    waiter_.reset();
+    woken = false;
+    if (auto got = runtime_->lot.take(0)) {
+      held = std::move(*got);
+      return activator::parking_lot::park_result::parked;
+    }
+    const auto result = park(activator::parking_lot::turn::retry);
+    turned_away_ = result == activator::parking_lot::park_result::moved;
+    return result;
+  }
+  /// Was told `moved`, and there is nothing else to choose.
+  activator::parking_lot::park_result stay() {
+    waiter_.reset();
+    woken = turned_away_ = false;
+    return park(activator::parking_lot::turn::moved, true);
+  }
   /// Was told `moved`, and has chosen anew.
   activator::parking_lot::park_result move_to(std::shared_ptr<activator::revision_runtime> next) {
     waiter_.reset();
-    woken = false;
+    woken = turned_away_ = false;
     meter().leave(now_());
     runtime_ = std::move(next);
     meter().enter(now_());
@@ -122,7 +142,10 @@ class caller {
     return static_cast<bool>(held);
   }
   [[nodiscard]] bool failed() const { return woken && result() == activator::waiter::outcome::failed; }
-  [[nodiscard]] bool moved() const { return woken && result() == activator::waiter::outcome::moved; }
+  [[nodiscard]] bool moved() const {
+    return turned_away_ || (woken && waiter_ && result() == activator::waiter::outcome::moved);
+  }
+  [[nodiscard]] bool named() const { return named_; }
 
   activator::slot held;
   bool woken = false;
@@ -132,18 +155,20 @@ class caller {
   void leave() {
     if (std::exchange(metered_, false)) meter().leave(now_());
   }
-  activator::parking_lot::park_result park(activator::parking_lot::turn as) {
+  activator::parking_lot::park_result park(activator::parking_lot::turn as, bool last_resort = false) {
     waiter_ = std::make_unique<activator::waiter>(box_, [this] {
       woken = true;
       if (failed()) leave();  // it is answered
     });
-    return runtime_->lot.park(*waiter_, 100, as);
+    return runtime_->lot.park(*waiter_, 100, as, named_, last_resort);
   }
 
   std::shared_ptr<activator::revision_runtime> runtime_;
   activator::mailbox& box_;
   clock now_;
   unsigned worker_;
+  bool named_;
+  bool turned_away_ = false;
   bool metered_ = true;
   std::unique_ptr<activator::waiter> waiter_;
 };

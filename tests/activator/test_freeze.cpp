@@ -166,6 +166,45 @@ TEST_CASE("frozen ones end at a restart, at shutdown, and for somebody who needs
   CHECK_FALSE(r.runtime->lot.take(0));
 }
 
+TEST_CASE("what is there wakes, or comes back, while the back-off after a failed start lasts") {
+  const bool freeze = GENERATE(true, false);
+  CAPTURE(freeze);
+  rig r([&](auto& f) {
+    f.scale.idle = 100ms;
+    if (freeze) f.scale.to_zero = config::to_zero::freeze;
+  });
+  auto& first = r.request();
+  r.ready(1);
+  REQUIRE(first.served());
+  r.request();
+  REQUIRE(r.backend.starts.size() == 2);
+  r.callers.pop_back();  // who leaves before it starts
+  r.now += 10ms;
+  r.exits(2);
+  const auto until = r.now + 900ms;  // not before then is anything started
+  if (freeze) {
+    r.give_back(first);
+    r.advance(200ms);
+    REQUIRE(r.state(1) == "frozen");
+    SECTION("thawed") {
+      r.plane.let_all();
+      REQUIRE(r.backend.frozen == ids{1});
+    }
+    SECTION("taken back") {}
+  } else {
+    r.bound(0, 0);
+    REQUIRE(r.state(1) == "draining");
+    r.bound(0, 5);
+  }
+  auto& one = r.request();
+  if (!freeze) r.give_back(first);
+  CHECK_FALSE(one.failed());
+  CHECK(one.served());
+  CHECK(r.backend.thawed == r.backend.frozen);
+  CHECK(r.now < until);
+  CHECK(r.backend.starts.size() == 2);
+}
+
 TEST_CASE("a busy instance is not frozen, and min keeps one awake") {
   rig r([](auto& f) {
     freezes(f);

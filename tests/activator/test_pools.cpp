@@ -149,6 +149,46 @@ TEST_CASE("in a full pool what is frozen makes room, the longest frozen first") 
   CHECK(one.served());
 }
 
+TEST_CASE("what is frozen makes no room where its place would be of no use") {
+  rig r({test::a_pool("local", 2), test::a_pool("other", 1)});
+  auto sleeper = in_pools("sleeper", {{0, 0}});
+  sleeper.revisions[0].scale.to_zero = config::to_zero::freeze;
+  r.apply(sleeper);
+  auto& one = r.request("sleeper");
+  r.run_all();
+  REQUIRE(one.served());
+  r.give_back(one);
+  r.advance(61s);
+  r.plane.let_all();
+  REQUIRE(r.state(1) == "frozen");
+  r.apply(in_pools("f", {{0, 1}, {1, 0}}));
+  r.request("f");
+  r.request("f");
+  r.run_all();
+  REQUIRE(r.used("local") == 2);
+  REQUIRE(r.used("other") == 1);
+  SECTION("to one that has as many as it may there") {
+    r.request("f");
+  }
+  SECTION("to anybody, because nothing may start there") {
+    r.book.cordon(0, true);
+    r.apply(in_pools("g", {{0, 0}}));
+    r.request("g");
+  }
+  SECTION("to anybody, because the backend has no capacity for now") {
+    r.book.refuse_until(0, r.now + 10min);
+    r.apply(in_pools("g", {{0, 0}}));
+    r.request("g");
+  }
+  SECTION("to one that wants a place in another pool") {
+    r.apply(in_pools("g", {{1, 0}}));
+    r.request("g");
+  }
+  r.advance(1min);
+  CHECK(r.state(1) == "frozen");
+  CHECK(r.backend.stops.empty());
+}
+
 TEST_CASE("instance-hours and cost: at least what is reserved, at the price of the time") {
   std::vector<std::uint32_t> poked;
   activator::pool_book book([&](std::uint32_t number) { poked.push_back(number); });

@@ -80,6 +80,43 @@ TEST_CASE("at zero one is started to see whether it starts; so many at a time") 
   CHECK(r.around.by_id.empty());
 }
 
+TEST_CASE("who does not want a trial any more leaves the line, and the next one has it") {
+  rig r;
+  const auto roll = [&](int number, const std::string& revision) {
+    auto config = run_by(revision);
+    config.name = "f" + std::to_string(number);
+    r.apply(config);
+  };
+  for (int i = 0; i < 10; ++i) roll(i, "one");
+  for (int i = 0; i < 10; ++i) roll(i, "two");
+  REQUIRE(r.backend.starts.size() == 8);
+  REQUIRE(r.all.waiting_for_trial.size() == 2);
+  auto expected = r.backend.starts.size() + 1;
+  SECTION("its rollout is overtaken") {
+    roll(8, "one");
+  }
+  SECTION("its function is removed") {
+    r.leave("f8");
+  }
+  SECTION("its function is removed and nothing else has happened yet") {
+    r.workers_are_slow = true;
+    r.leave("f8");
+  }
+  SECTION("it is not at zero any more") {
+    r.request("f8");
+    expected += 2;  // for the call, and for the rollout
+  }
+  r.ready(1);
+  CHECK(r.backend.starts.size() == expected);
+  CHECK(r.backend.starts.back().function == "f9");
+  CHECK(r.all.waiting_for_trial.empty());
+  r.workers_are_slow = false;
+  r.settle();
+  r.run_all();
+  CHECK(r.role("f9", "two") == "serving");
+  CHECK(r.all.trials_left == 8);
+}
+
 TEST_CASE("a revision that cannot start leaves the old one serving, says so, and is tried again") {
   rig r;
   r.apply(run_by("f-1", 1));

@@ -216,6 +216,42 @@ class Pools(unittest.TestCase):
                 load.wait_answers(30)
             self.assertEqual(load.failures, [])
 
+    def rolls_into_less(self, before, after, end):
+        """A rollout from one configuration to the next, where there is less room, comes to its end, and nobody notices."""
+        with Daemon(before) as rouse:
+            old = {one["name"] for one in rouse.wait_instances("work", before["functions"]["work"]["scale"]["min"])}
+            with Load(rouse.port, "/function/work", 4) as load:
+                load.wait_answers(30)
+                rouse.reload(after)
+
+                def rolled():
+                    shown = rouse.function("work")
+                    ready = Counter(one["pool"] for one in shown["instances"] if one["state"] == "ready")
+                    left = old & {one["name"] for one in shown["instances"]}
+                    return not left and shown["rollout"] is None and ready == end
+
+                wait_for(rolled, 60, f"the new ones have their places, {end}, and the old ones are gone")
+                load.wait_answers(30)
+            self.assertEqual(load.failures, [])
+            self.assertFalse([line for line in rouse.lines if "late " in line])
+
+    def rolled(self, version, pools, count):
+        keys = {"scale": {"min": count, "max": count}, "concurrency": 10}
+        return {"work": work(pools, "--quiet", "--linger", "0.05", version=version, **keys)}
+
+    def test_a_rollout_with_the_limit_of_its_full_pool_lowered(self):
+        for limit in (2, 1):
+            with self.subTest(limit=limit):
+                before = {"pools": {"one": {"max_instances": 3}}, "functions": self.rolled("1", ["one"], 3)}
+                after = {"pools": {"one": {"max_instances": limit}}, "functions": self.rolled("2", ["one"], limit)}
+                self.rolls_into_less(before, after, {"one": limit})
+
+    def test_a_rollout_with_its_own_bound_in_a_full_pool_lowered(self):
+        pools = {"near": {"max_instances": 2}, "far": {"max_instances": 2}}
+        before = {"pools": pools, "functions": self.rolled("1", ["near", "far"], 4)}
+        after = {"pools": pools, "functions": self.rolled("2", [{"name": "near", "max": 1}, "far"], 3)}
+        self.rolls_into_less(before, after, {"near": 1, "far": 2})
+
     def test_metrics_and_status(self):
         pools = {"own": {"max_instances": 5, "reserved": 5, "cost": 2}, "rented": {"cost": 0}}
         with Daemon({"pools": pools, "functions": {"work": work([{"name": "own", "max": 2}, "rented"])}}) as rouse:
