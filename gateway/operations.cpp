@@ -48,7 +48,11 @@ template <typename Work>
 void operations::on_control(Work work, done then) {
   asio::post(around_.control, [this, work = std::move(work), then = std::move(then)]() mutable {
     auto result = around_.draining() ? refusal(409, "draining", "the daemon is about to end") : work();
-    asio::post(around_.admin, [result = std::move(result), then = std::move(then)] { then(result); });
+    // What it changed goes to the workers in the next turn of this thread; an answer must not overtake that, or who is
+    // told that it holds may find that it does not.
+    asio::post(around_.control, [this, result = std::move(result), then = std::move(then)]() mutable {
+      asio::post(around_.admin, [result = std::move(result), then = std::move(then)] { then(result); });
+    });
   });
 }
 

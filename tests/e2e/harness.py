@@ -17,6 +17,9 @@ Run through ctest (label e2e), or by hand: `ROUSE_BIN=build/release/rouse python
 Rules that the harness keeps for its users:
 * nothing sleeps for luck: wait_for() polls a condition until a deadline, and the deadline is generous (scaled by
   ROUSE_TIME_SCALE, which the sanitizer builds set);
+* the log comes late: the daemon writes it in a thread of its own, what functions say goes through pipes before that, and
+  another thread reads it here. What shall be in it is waited for (wait_log()); what shall not be, or so often and no
+  more, is looked for when no line can follow any more (whole_log());
 * a daemon that leaves a sanitizer report, does not end when told to, or leaves a process behind fails the test;
 * the log of the daemon is printed when the test fails.
 """
@@ -26,6 +29,7 @@ import json
 import os
 import random
 import re
+import select
 import shutil
 import signal
 import socket
@@ -59,6 +63,11 @@ SANITIZER_REPORT = re.compile(
 def scaled(seconds):
     """A deadline in seconds, made longer for builds that run under a sanitizer."""
     return seconds * TIME_SCALE
+
+
+def duration(seconds):
+    """The same as rouse.yaml has it: for what must not be over before the test has looked."""
+    return f"{int(scaled(seconds) * 1000)}ms"
 
 
 def wait_for(condition, timeout=10.0, what=None, interval=0.01):
@@ -96,11 +105,13 @@ def parallel(count, function, *args):
 
 # --- ports and processes --------------------------------------------------------------------------------------------------
 
-_ports_given = set()
+_ports_given = {}
 
 
 def free_port():
-    """A TCP port that nobody listens on, below the ephemeral range, so that no outgoing connection can take it meanwhile."""
+    """A TCP port that nobody listens on, below the ephemeral range, so that no outgoing connection can take it meanwhile.
+    It stays bound here for as long as the test runs, without listening: a daemon, which binds with SO_REUSEADDR, may have it
+    all the same, as often as it is started, but no other test that looks for a free one."""
     top = 32768
     with contextlib.suppress(OSError, ValueError):
         top = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
@@ -109,12 +120,15 @@ def free_port():
         port = random.choice(choices)
         if port in _ports_given:
             continue
-        with socket.socket() as probe:
-            try:
+        try:
+            with socket.socket() as probe:  # not even a connection of before is left
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        _ports_given.add(port)
+            held = socket.socket()
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        _ports_given[port] = held
         return port
     raise AssertionError("no free port found in " + repr(choices))
 
@@ -326,6 +340,10 @@ class Connection:
             self.buffer += data
             self.eof = not data
         return not self.eof
+
+    def readable(self):
+        """Whether something has come that was not read yet; the end of the stream is something as well."""
+        return bool(self.buffer or select.select([self.socket], [], [], 0)[0])
 
     def read_exactly(self, count):
         chunks, have = [], 0
@@ -639,21 +657,39 @@ class Daemon:
     def log(self):
         return "\n".join(self.lines)
 
-    def wait_log(self, pattern, timeout=10.0, start=0):
-        """Waits until a line of the log (from index `start`) matches the regular expression; returns the match."""
+    def wait_line(self, pattern, timeout=10.0, start=0, count=1):
+        """Waits until `count` lines of the log (from index `start`) match the regular expression; the index of the last of
+        them. len(lines) is no such index: what the daemon has said by now may not have been read yet."""
         deadline = time.monotonic() + scaled(timeout)
         compiled = re.compile(pattern)
-        at = start
+        at, found = start, 0
         with self._grown:
             while True:
                 while at < len(self.lines):
-                    if found := compiled.search(self.lines[at]):
-                        return found
+                    found += bool(compiled.search(self.lines[at]))
+                    if found == count:
+                        return at
                     at += 1
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise AssertionError(f"no line of the log matches {pattern!r} within {scaled(timeout):g} s")
+                    raise AssertionError(f"{found} lines of the log match {pattern!r}, not {count}, within {scaled(timeout):g} s")
                 self._grown.wait(left)
+
+    def wait_log(self, pattern, timeout=10.0, start=0):
+        """Waits until a line of the log (from index `start`) matches the regular expression; returns the match."""
+        return re.search(pattern, self.lines[self.wait_line(pattern, timeout, start)])
+
+    def whole_log(self, pattern="", timeout=30.0):
+        """Ends the daemon, unless it has ended, and returns the lines of all that it and its functions have said (those that
+        match): nothing can follow them any more."""
+        if self.alive():
+            code = self.stop(timeout)
+            if code != 0:
+                raise AssertionError(f"rouse ended with status {code} on SIGTERM, expected 0")
+        self.reader.join(scaled(timeout))
+        if self.reader.is_alive():
+            raise AssertionError("rouse has ended, and somebody still holds its standard output open")
+        return [line for line in self.lines if re.search(pattern, line)]
 
     # callers
 
@@ -721,6 +757,20 @@ class Daemon:
     def wait_zero(self, name, timeout=20.0):
         """Waits until the function has no instance in any state."""
         self.wait_instances(name, 0, None, timeout)
+
+    def wait_load(self, name, in_flight, parked=0, timeout=20.0):
+        """Waits until exactly so many requests of the function are in flight and parked. Who was parked may be seen as both
+        for a moment, so that looking at one number first and at the other later may find the same request twice."""
+        wanted = (in_flight, parked)
+
+        def as_wanted():
+            one = self.function(name)
+            found = (one["in_flight"], one["parked"])
+            if found != wanted:
+                raise AssertionError(f"it is {found}")
+            return True
+
+        wait_for(as_wanted, timeout, f"{name} has {wanted} requests in flight and parked")
 
     def wait_parked(self, name, count, timeout=10.0):
         wait_for(lambda: self.function(name)["parked"] == count, timeout, f"{name} has {count} parked")

@@ -125,9 +125,15 @@ class Load:
         self.wanted = callers
 
     def wait_answers(self, more, timeout=30.0):
-        """Until so many more requests were answered."""
-        goal = self.answered + more
-        wait_for(lambda: self.answered >= goal or self.failures, timeout, f"{more} more answers", 0.002)
+        """Until so many more requests were answered, or another one failed."""
+        goal, failed = self.answered + more, len(self.failures)
+        wait_for(lambda: self.answered >= goal or len(self.failures) > failed, timeout, f"{more} more answers", 0.002)
+
+    def wait_turn(self, timeout=30.0):
+        """Until nobody waits any more for an answer to what was sent before now: what has happened to any of those requests
+        has been counted."""
+        now = time.monotonic()
+        wait_for(lambda: all(one.sent > now for one in list(self._busy)), timeout, "the answers to all that was sent", 0.002)
 
     def wait_settled(self, timeout=30.0):
         """Until as many callers are there as set() said, and no more."""

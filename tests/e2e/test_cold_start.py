@@ -42,7 +42,7 @@ class ColdStart(unittest.TestCase):
         with Daemon(config) as rouse, rouse.connect() as first, rouse.connect() as second:
             rouse.wait_instances("gated", 1)
             first.send_request("GET", f"/function/gated?until={rouse.path}/go")
-            wait_for(lambda: rouse.function("gated")["in_flight"] == 1)
+            rouse.wait_load("gated", 1)
             second.send_request("GET", "/function/gated")
             rouse.wait_parked("gated", 1)
             (rouse.path / "go").touch()
@@ -68,9 +68,10 @@ class ColdStart(unittest.TestCase):
         config = {"functions": {"echo": python_function("echo.py", scale={"idle": f"{int(idle * 1000)}ms"})}}
         with Daemon(config) as rouse:
             first = rouse.get("/function/echo").json()["pid"]
-            answered = time.monotonic()
+            asked = time.monotonic()
+            self.assertEqual(rouse.get("/function/echo").json()["pid"], first)
             rouse.wait_zero("echo")
-            self.assertGreaterEqual(time.monotonic() - answered, idle - 0.05, "not before it was idle for so long")
+            self.assertGreaterEqual(time.monotonic() - asked, idle, "not before it was idle for so long")
             self.assertFalse(process_alive(first))
             self.assertEqual(rouse.metric("rouse_instances", function="echo"), 0)
             again = rouse.get("/function/echo")
@@ -91,7 +92,7 @@ class ColdStart(unittest.TestCase):
             (rouse.path / "go").touch()
             self.assertEqual(caller.read_response().status, 200)
             rouse.wait_zero("gated")
-            self.assertIn("SIGTERM with 0 in flight", rouse.log)
+            rouse.wait_log("SIGTERM with 0 in flight")
 
     def test_requests_that_race_the_stop(self):
         idle = 0.05
@@ -149,7 +150,11 @@ class Environment(unittest.TestCase):
                     sockets[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
             self.assertTrue(set(range(3)) <= set(sockets), sockets)
             self.assertTrue(sockets[0].startswith("/dev/null"), sockets)
-            shared = {os.readlink(f"/proc/{rouse.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{rouse.pid}/fd")}
+            shared = set()
+            for fd in os.listdir(f"/proc/{rouse.pid}/fd"):
+                with contextlib.suppress(OSError):  # it may be closed meanwhile
+                    shared.add(os.readlink(f"/proc/{rouse.pid}/fd/{fd}"))
+            self.assertGreater(len(shared), 5)
             theirs = {where for fd, where in sockets.items() if fd > 2}
             self.assertEqual({where for where in theirs & shared if where.startswith(("socket:", "pipe:"))}, set())
 

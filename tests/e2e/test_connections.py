@@ -40,8 +40,8 @@ class Connections(unittest.TestCase):
                 }
             ) as rouse:
                 # Work of 2 ms, one at a time: 20 callers x 10 are 0.4 s; a kept connection in the way would last a minute.
-                self.many(rouse, "one", 20, 10, 5)
-                self.many(rouse, "four", 20, 10, 5)
+                self.many(rouse, "one", 20, 10, 20)
+                self.many(rouse, "four", 20, 10, 20)
                 for _ in range(20):  # now from other workers, one after the other
                     self.assertEqual(rouse.get("/function/one").status, 200)
                     self.assertEqual(rouse.get("/function/four").status, 200)
@@ -53,12 +53,16 @@ class Connections(unittest.TestCase):
                 began = time.monotonic()
                 return rouse.get("/function/f").status, time.monotonic() - began
 
-            results = parallel(100, one)
-            self.assertEqual({status for status, _ in results}, {200})
+            def spread():
+                results = parallel(100, one)
+                self.assertEqual({status for status, _ in results}, {200})
+                return max(t for _, t in results) - min(t for _, t in results)
+
+            first = spread()
             if not is_sanitized():
-                # all began together: what the slowest took beyond the quickest is queueing of connections
-                spread = max(t for _, t in results) - min(t for _, t in results)
-                self.assertLess(spread, 1.01)
+                # all began together: what the slowest took beyond the quickest is queueing of connections, but for what it is
+                # when nobody has to connect to the instance any more, which is this machine's doing
+                self.assertLess(first, 1.01 + max(spread() for _ in range(3)))
 
     def test_posts_around_the_closing_of_idle_connections(self):
         with Daemon({"functions": {"n": node_function("plain.js", env={"KEEP_ALIVE_MS": "300"}, scale={"max": 1})}}) as rouse:

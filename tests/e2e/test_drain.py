@@ -30,8 +30,7 @@ class Drain(unittest.TestCase):
             callers = [stack.enter_context(rouse.connect()) for _ in range(6)]
             for i, caller in enumerate(callers):
                 caller.send_request("POST" if i % 2 else "GET", f"/function/work?until={rouse.path}/go&{i}", body="x" if i % 2 else None)
-                wait_for(lambda: rouse.function("work")["in_flight"] == 1)
-                rouse.wait_parked("work", i)
+                rouse.wait_load("work", 1, i)
             idle = stack.enter_context(rouse.connect())
             self.assertEqual(idle.request("GET", "/nowhere").status, 404)
             rouse.signal()
@@ -76,14 +75,15 @@ class Drain(unittest.TestCase):
         with Daemon({"functions": {"work": gated(), "other": python_function("echo.py")}}) as rouse, rouse.connect() as caller:
             self.assertEqual(rouse.get("/function/other").status, 200)
             caller.send_request("GET", f"/function/work?until={rouse.path}/go")
-            wait_for(lambda: rouse.function("work")["in_flight"] == 1)
+            rouse.wait_load("work", 1)
             rouse.signal()
             rouse.wait_zero("other")
             self.assertEqual(len(rouse.instances("work", "ready")), 1)
-            self.assertNotIn("SIGTERM with", rouse.log)
             (rouse.path / "go").touch()
             self.assertEqual(caller.read_response().status, 200)
             self.assertEqual(rouse.wait(), 0)
+            (end,), (term,) = index_of(rouse, r"\] end "), index_of(rouse, "SIGTERM with")
+            self.assertLess(end, term, "it was told to end when its work was done")
 
     def test_a_request_that_crosses_the_signal_is_answered(self):
         # A caller that was not told `Connection: close` may send once more; a silent end would lose what it sends.
@@ -126,7 +126,7 @@ class Drain(unittest.TestCase):
             self.assertEqual(streams.read_head().status, 200)
             self.assertEqual(streams.read_chunk(), b"data: 1\n")
             hangs.send_request("GET", f"/function/work?until={rouse.path}/never")
-            wait_for(lambda: rouse.function("work")["in_flight"] == 1)
+            rouse.wait_load("work", 1)
             waits.send_request("GET", "/function/work")
             rouse.wait_parked("work", 1)
             began = time.monotonic()
@@ -150,7 +150,7 @@ class Drain(unittest.TestCase):
                 config = {"server": {"drain_delay": delay}, "functions": {"work": gated(stop_grace="20s")}}
                 with self.subTest(which.name, delay=delay), Daemon(config) as rouse, rouse.connect() as caller:
                     caller.send_request("GET", f"/function/work?until={rouse.path}/never")
-                    wait_for(lambda: rouse.function("work")["in_flight"] == 1)
+                    rouse.wait_load("work", 1)
                     rouse.signal(signal.SIGTERM)
                     wait_for(lambda: rouse.admin("GET", "/readyz").status == 503)
                     began = time.monotonic()
@@ -162,7 +162,7 @@ class Drain(unittest.TestCase):
     def test_interrupt_from_the_terminal_drains_too(self):
         with Daemon({"functions": {"work": gated()}}) as rouse, rouse.connect() as caller:
             caller.send_request("GET", f"/function/work?until={rouse.path}/go")
-            wait_for(lambda: rouse.function("work")["in_flight"] == 1)
+            rouse.wait_load("work", 1)
             rouse.signal(signal.SIGINT)
             wait_for(lambda: refuses_connections(rouse))
             (rouse.path / "go").touch()

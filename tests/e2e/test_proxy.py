@@ -14,11 +14,11 @@ class Proxy(unittest.TestCase):
             {
                 "functions": {
                     "raw": raw(scale={"min": 1, "max": 1}),
-                    "quick": raw(timeout="300ms", stream_idle_timeout="300ms", stop_grace="500ms", scale={"max": 1}),
+                    "quick": raw(timeout=duration(0.4), stream_idle_timeout=duration(0.4), stop_grace=duration(1), scale={"max": 1}),
                     "once": raw(scale={"min": 1, "max": 1}, retry={"attempts": 1}),
                     "brief": raw(max_duration="400ms", stop_grace="1s", scale={"max": 1}),
                 },
-                "server": {"limits": {"body_bytes": "1MiB", "header_timeout": "500ms"}},
+                "server": {"limits": {"body_bytes": "1MiB", "header_timeout": duration(0.7)}},
             }
         )
         cls.rouse.__enter__()

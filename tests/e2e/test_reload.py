@@ -73,7 +73,7 @@ class Told(unittest.TestCase):
             self.assertEqual(rouse.get("/renamed").status, 200)
             rouse.write_config(self.config("/a", "/mended"))
             self.wait_route(rouse, "/mended")
-            self.assertEqual(len([line for line in rouse.lines if "nonsense" in line]), 1)
+            self.assertEqual(len(rouse.whole_log("nonsense")), 1)
 
 
 class Invalid(unittest.TestCase):
@@ -86,9 +86,8 @@ class Invalid(unittest.TestCase):
             self.assertEqual(done.returncode, 1, done)
             self.assertRegex(done.stdout + done.stderr, r"rouse\.yaml:\d+:\d+: .*comand.*")
             self.assertIn("did you mean `command`", done.stdout + done.stderr)
-            at = len(rouse.lines)
             rouse.process.send_signal(signal.SIGHUP)
-            rouse.wait_log(r"rouse\.yaml:\d+:\d+: .*comand", start=at)
+            rouse.wait_log(r"rouse\.yaml:\d+:\d+: .*comand", start=rouse.wait_line("SIGHUP"))
             rouse.config_path.unlink()
             self.assertEqual(rouse.command("reload").returncode, 1)
             answer = rouse.get("/function/work")
@@ -109,29 +108,42 @@ class Live(unittest.TestCase):
             self.assertEqual((late.status, late.problem()["type"]), (504, "function-timeout"))
             rouse.reload({"functions": {"work": work(timeout="60s")}})
             (rouse.path / "go").touch()
-            self.assertEqual(rouse.get("/function/work?work=0.4").json()["pid"], pid)
+            answer = rouse.get("/function/work?work=0.4")
+            self.assertEqual((answer.status, answer.json().get("pid")), (200, pid), answer)
 
     def test_a_higher_concurrency_frees_who_is_parked_and_a_lower_one_holds(self):
         def limited(concurrency):
-            return {"functions": {"work": work(concurrency=concurrency, scale={"min": 1, "max": 1})}}
+            return {"functions": {"work": work("1", "--aloud", concurrency=concurrency, scale={"min": 1, "max": 1})}}
 
         with Daemon(limited(1)) as rouse, contextlib.ExitStack() as stack:
             rouse.wait_instances("work", 1)
             callers = [stack.enter_context(rouse.connect()) for _ in range(6)]
             for caller in callers:
                 caller.send_request("GET", f"/function/work?until={rouse.path}/go")
-            rouse.wait_parked("work", 5)
+            rouse.wait_load("work", 1, 5)
             rouse.reload(limited(4))
-            wait_for(lambda: (rouse.function("work")["in_flight"], rouse.function("work")["parked"]) == (4, 2))
+            rouse.wait_load("work", 4, 2)
+            rouse.wait_line(r"\] begin ", count=4)
             rouse.reload(limited(2))
             more = stack.enter_context(rouse.connect())
             more.send_request("GET", "/function/work")
-            rouse.wait_parked("work", 3)
+            rouse.wait_load("work", 4, 3)
             (rouse.path / "go").touch()
             answers = [caller.read_response() for caller in (*callers, more)]
             self.assertEqual([answer.status for answer in answers], [200] * 7)
             self.assertEqual(len({answer.json()["pid"] for answer in answers}), 1)
             self.assertEqual(max(answer.json()["most_in_flight"] for answer in answers), 4)
+
+    def refused(self, rouse, parked):
+        """Whether one more is refused for want of room in the queue. A reload has everybody who waits choose again: who comes
+        in that moment may find the queue empty, and leaves it here."""
+        with rouse.connect() as caller:
+            caller.send_request("GET", "/function/work")
+            wait_for(lambda: rouse.function("work")["parked"] > parked or caller.readable(), what="refused or parked")
+            if caller.readable():
+                return caller.read_response().problem()["type"] == "queue-full"
+        rouse.wait_parked("work", parked)
+        return False
 
     def test_queue_limits(self):
         def queued(**limits):
@@ -140,7 +152,7 @@ class Live(unittest.TestCase):
         with Daemon(queued(max_requests=1)) as rouse, contextlib.ExitStack() as stack:
             first, second, third = (stack.enter_context(rouse.connect()) for _ in range(3))
             first.send_request("GET", f"/function/work?until={rouse.path}/go")
-            wait_for(lambda: rouse.function("work")["in_flight"] == 1)
+            rouse.wait_load("work", 1)
             second.send_request("GET", "/function/work")
             rouse.wait_parked("work", 1)
             self.assertEqual(rouse.get("/function/work").problem()["type"], "queue-full")
@@ -148,8 +160,8 @@ class Live(unittest.TestCase):
             third.send_request("GET", "/function/work")
             rouse.wait_parked("work", 2)
             rouse.reload(queued(max_requests=1))
-            self.assertEqual(rouse.get("/function/work").problem()["type"], "queue-full")
-            self.assertEqual(rouse.function("work")["parked"], 2, "who waits already may stay")
+            wait_for(lambda: self.refused(rouse, 2), what="the lower limit holds")
+            rouse.wait_load("work", 1, 2)  # who waits already may stay
             rouse.reload(queued(max_requests=5, max_wait="200ms"))
             for caller in (second, third):
                 self.assertEqual(caller.read_response().problem()["type"], "park-timeout")
@@ -205,8 +217,8 @@ class Rollout(unittest.TestCase):
                 wait_for(lambda: {i["revision"] for i in rouse.instances("work")} == {new}, 20)
                 load.wait_answers(50)
             self.assertEqual(load.failures, [])
-            self.assertFalse([line for line in rouse.lines if "late " in line], "no request after SIGTERM")
             self.assertEqual(rouse.metric("rouse_retries_total", function="work"), 0)
+            self.assertEqual(rouse.whole_log("late "), [], "no request after SIGTERM")
 
     def draining_one(self, rouse):
         left = [i for i in rouse.instances("work") if i["state"] != "ready"]
@@ -244,7 +256,7 @@ class Rollout(unittest.TestCase):
             rouse.reload({"functions": {"work": work("3", scale={"min": 1})}})
             wait_for(lambda: serving(rouse)[0] != old, 20)
             wait_for(lambda: len(load.tags) == 2)
-            self.assertIsNone(rouse.function("work")["rollout"])
+            wait_for(lambda: rouse.function("work")["rollout"] is None, what="the rollout is over")
             wait_for(lambda: len(rouse.function("work")["revisions"]) == 1, 20, "what never came is gone too")
             load.wait_answers(50)
             # And back to what could not start, and at once back to what runs.
@@ -263,13 +275,22 @@ class Rollout(unittest.TestCase):
             rouse.reload({"functions": {"work": python_function("trouble.py", "exit", scale={"idle": "300ms"})}})
             rouse.wait_log(r"cannot be started .*traffic stays where it is")
             self.assertEqual(rouse.get("/function/work").json()["revision"], old[0], "the old one is still good")
-            at = len(rouse.lines)
-            rouse.reload({"functions": {"work": work("2", scale={"idle": "300ms"})}})
-            rouse.wait_log("traffic has moved", 20, start=at)
-            self.assertNotEqual(rouse.get("/function/work").json()["revision"], old[0])
-            started = [line for line in rouse.lines[at:] if " ready after " in line]
-            self.assertEqual(len(started), 1, "one was tried, and took the call")
             rouse.wait_zero("work")
+            rouse.reload({"functions": {"work": work("2", scale={"idle": "300ms"})}})
+            rouse.wait_log("traffic has moved", 20)
+            rouse.wait_zero("work")
+            new = rouse.get("/function/work").json()["revision"]
+            self.assertNotEqual(new, old[0])
+            rouse.wait_zero("work")
+            # And while an old one is there, the first of the new ones is what takes the next call.
+            rouse.reload({"functions": {"work": work("2", scale={"idle": "1h"})}})
+            self.assertEqual(rouse.get("/function/work").json()["revision"], new)
+            rouse.reload({"functions": {"work": work("3", scale={"idle": "1h"})}})
+            rouse.wait_line("traffic has moved", 20, count=2)
+            newest = rouse.get("/function/work").json()["revision"]
+            self.assertNotEqual(newest, new)
+            self.assertEqual(len(rouse.whole_log(rf"instance {newest}-\d+ ready after ")), 1, "no other was started for it")
+            self.assertEqual(len(rouse.whole_log(rf"instance {new}-\d+ ready after ")), 3, "one was tried, two took calls")
 
     def test_in_flight_and_parked_survive_any_number_of_reloads(self):
         scale = {"min": 1, "max": 1}
@@ -278,7 +299,7 @@ class Rollout(unittest.TestCase):
             callers = [stack.enter_context(rouse.connect()) for _ in range(10)]
             for i, caller in enumerate(callers):
                 caller.send_request("POST", f"/function/work/{i}?until={rouse.path}/go", body="x")
-            rouse.wait_parked("work", 9)
+            rouse.wait_load("work", 1, 9)
             for version in ("1", "2", "0", "3"):
                 rouse.reload({"functions": {"work": work(version, concurrency=1, scale=scale)}})
                 self.assertEqual(rouse.get("/function/absent").status, 404)
@@ -295,7 +316,7 @@ class Removed(unittest.TestCase):
             callers = [stack.enter_context(rouse.connect()) for _ in range(5)]
             for caller in callers:
                 caller.send_request("POST", f"/function/work?until={rouse.path}/go", body="x")
-            rouse.wait_parked("work", 4)
+            rouse.wait_load("work", 1, 4)
             rouse.reload({"functions": {"other": fast_function()}})
             self.assertEqual(rouse.get("/function/work").status, 404)
             self.assertEqual(rouse.get("/function/other").status, 200)
@@ -339,6 +360,7 @@ class Restart(unittest.TestCase):
                 return len(shown) == count and not before & {one["name"] for one in shown}
 
             wait_for(replaced, 60, "all were replaced", interval=0.002)
+            rouse.wait_line(" ready after ", count=2 * count)
             load.wait_answers(50)
             self.assertEqual(fewest, count, "never fewer than before")
             self.assertLessEqual(most, count + 1, "one at a time")

@@ -136,7 +136,7 @@ class Traffic(unittest.TestCase):
     def test_at_once_and_what_is_in_flight_stays(self):
         with Daemon({"functions": revisions({"v1": 1, "v2": 0})}) as rouse, rouse.connect() as caller, rouse.connect() as long:
             long.send_request("GET", f"/function/work?until={rouse.path}/go")
-            wait_for(lambda: rouse.function("work")["in_flight"] == 1)
+            rouse.wait_load("work", 1)
             for name in ("v2", "v1", "v2"):
                 rouse.must("traffic", "work", f"{name}=1")
                 wait_for(lambda: which(caller.request("GET", "/function/work")) == name, 2)

@@ -21,7 +21,7 @@ class Sick(unittest.TestCase):
 
     def ejected_and_replaced(self, how):
         """One of four goes bad, and is made good later: few callers notice, there are four again, and it comes back."""
-        outlier = {"failures": 5, "eject": "1500ms"}
+        outlier = {"failures": 5, "eject": duration(2.5)}
         function = work(scale={"min": 4, "max": 8}, outlier=outlier, timeout="500ms" if how == "hang" else "60s")
         with Daemon({"functions": {"work": function}}) as rouse:
             before = {one["name"] for one in rouse.wait_instances("work", 4)}
@@ -35,6 +35,7 @@ class Sick(unittest.TestCase):
                 self.assertIn(ejected[0]["name"], before)
                 # Those it had taken by then are answered as it likes; no more come.
                 wait_for(lambda: [i["in_flight"] for i in rouse.instances("work", "ejected")] in ([0], []), 20)
+                load.wait_turn()
                 seen = len(load.failures)
                 wait_for(lambda: len(rouse.instances("work", "ready")) >= 4, 20, "another one took its place")
                 (rouse.path / str(pid)).unlink()
@@ -68,8 +69,8 @@ class Sick(unittest.TestCase):
                 load.wait_answers(30)
                 pid = self.fall_ill(rouse, "500")
                 wait_for(lambda: rouse.metric("rouse_ejections_total", function="work") >= 2, 30, "ejected once more")
-                self.assertIn("it gets no work for 400", rouse.log)
-                self.assertIn("it gets no work for 800", rouse.log)
+                rouse.wait_log("it gets no work for 400")
+                rouse.wait_log("it gets no work for 800")
                 self.assertEqual(rouse.pools()["one"]["instances"], 3)
                 (rouse.path / str(pid)).unlink()
                 load.tags.clear()
@@ -114,21 +115,27 @@ class Sick(unittest.TestCase):
 
 class Limits(unittest.TestCase):
     def test_rate(self):
-        functions = {"slow": work(rate_limit={"rps": 0.5, "burst": 3}), "other": work()}
+        functions = {"slow": work(rate_limit={"rps": 0.5, "burst": 3}, scale={"min": 1}), "other": work()}
         with Daemon({"server": {"workers": 2}, "functions": functions}) as rouse:
+            rouse.wait_instances("slow", 1)
             with rouse.connect() as one, rouse.connect() as other:
+                began = time.monotonic()
                 got = [caller.request("POST", "/function/slow", body="x") for caller in (one, other, one, other, one)]
-                self.assertEqual([answer.status for answer in got], [200, 200, 200, 429, 429])
-                for answer in got[3:]:
+                most = 3 + int((time.monotonic() - began) * 0.5)  # a machine that needs 2 s for that earns one more
+                good, refused = [one for one in got if one.status == 200], [one for one in got if one.status == 429]
+                self.assertEqual([answer.status for answer in got[:3]], [200, 200, 200])
+                self.assertEqual(len(good) + len(refused), 5, got)
+                self.assertLessEqual(len(good), most)
+                for answer in refused:
                     problem = answer.problem()
                     self.assertEqual((problem["type"], problem["function"]), ("rate-limited", "slow"))
                     self.assertIn(int(answer.header("retry-after")), (1, 2))
                 self.assertEqual(one.request("GET", "/function/other").status, 200)
-                wait_metric(rouse, 2, "rouse_shed_total", function="slow", reason="rate-limited")
-                wait_metric(rouse, 2, "rouse_requests_total", function="slow", code="429")
+                wait_metric(rouse, len(refused), "rouse_shed_total", function="slow", reason="rate-limited")
+                wait_metric(rouse, len(refused), "rouse_requests_total", function="slow", code="429")
                 began = time.monotonic()
                 wait_for(lambda: one.request("GET", "/function/slow").status == 200, 10, interval=0.05)
-                self.assertLess(time.monotonic() - began, scaled(3))
+                self.assertLess(time.monotonic() - began, scaled(4))
                 rouse.reload({"functions": {**functions, "slow": work()}})
                 self.assertEqual([one.request("GET", "/function/slow").status for _ in range(20)], [200] * 20)
 
@@ -145,8 +152,9 @@ class Limits(unittest.TestCase):
                     callers = [stack.enter_context(rouse.connect()) for _ in range(count)]
                     for caller in callers:  # each try takes its time, so that all second ones overlap
                         caller.send_request("GET", f"/function/work?work={scaled(1)}&sick={rouse.path}")
-                    wait_for(lambda: rouse.function("work")["in_flight"] == count)
-                    time.sleep(scaled(1.3))  # by then all hang
+                    rouse.wait_load("work", count)
+                    hangs = rouse.path / f"{pid}.hangs"
+                    wait_for(lambda: hangs.exists() and hangs.stat().st_size == count, 30, "all hang")
                     (rouse.path / str(pid)).unlink()
                     answers = [caller.read_response() for caller in callers]
                     good = [answer for answer in answers if answer.status == 200]
@@ -168,17 +176,18 @@ class Fallback(unittest.TestCase):
         functions = {
             "broken": python_function("trouble.py", "exit", fallback=self.FALLBACK),
             "late": work(timeout="200ms", fallback=self.FALLBACK),
-            "full": work(concurrency=1, scale={"max": 1}, queue={"max_requests": 1, "max_wait": "200ms"}, fallback=self.FALLBACK),
+            "full": work(concurrency=1, scale={"min": 1, "max": 1}, queue={"max_requests": 1, "max_wait": "200ms"}, fallback=self.FALLBACK),
             "raw": python_function("raw.py", fallback=self.FALLBACK),
         }
         with Daemon({"functions": functions}) as rouse, rouse.connect() as holder, rouse.connect() as caller:
+            rouse.wait_instances("full", 1)
             self.degraded(caller.request("GET", "/function/broken"))
             self.degraded(caller.request("GET", "/function/broken"))
             self.degraded(caller.request("GET", f"/function/late?until={rouse.path}/never"))
             self.degraded(caller.request("POST", "/function/raw/drop", body="x"))
             self.degraded(caller.request("POST", "/function/raw/bad/garbage", body="x"))
             holder.send_request("GET", f"/function/full?until={rouse.path}/go")
-            wait_for(lambda: rouse.function("full")["in_flight"] == 1)
+            rouse.wait_load("full", 1)
             self.degraded(caller.request("GET", "/function/full"))  # waits in vain
             (rouse.path / "go").touch()
             self.assertEqual(holder.read_response().status, 200)

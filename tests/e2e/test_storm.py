@@ -5,6 +5,7 @@ under it. No request fails, and none reaches an instance that was told to end or
 """
 
 import itertools
+from collections import Counter
 
 from harness import *
 from load import Load
@@ -102,12 +103,11 @@ class Storm(unittest.TestCase):
                 load.wait_answers(20)
             self.assertEqual(load.failures[:3], [])
             rouse.wait_zero("work", 60)
-            late = [line for line in rouse.lines if "late " in line]
-            self.assertEqual(late, [], "forwarded to an instance that was told to end")
-            self.assertFalse([line for line in rouse.lines if " error " in line or "ended by itself" in line])
             self.assertEqual(rouse.function("work")["parked_bytes"], 0)
             took = time.monotonic() - began
-            ended = len([line for line in rouse.lines if "SIGTERM with" in line])
+            self.assertEqual(rouse.whole_log("late "), [], "forwarded to an instance that was told to end")
+            self.assertEqual(rouse.whole_log(" error |ended by itself"), [])
+            ended = len(rouse.whole_log("SIGTERM with"))
             rate = load.answered / took
             print(f"{load.answered} requests, {rate:.0f}/s, slowest {load.longest:.2f} s; {ended} instances ended; {disturber.done}", end=" ")
 
@@ -120,40 +120,51 @@ class Storm(unittest.TestCase):
             rouse.wait_instances("work", 3)
             load.wait_answers(100)
             looked_at = failed = 0
-            for _ in range(rounds):
+            times = Counter()
+            for number in itertools.count(1):
                 # Never more than one at a time: at most half may be ejected.
                 wait_for(lambda: not rouse.instances("work", "ejected") and len(rouse.instances("work", "ready")) >= 3, 30)
-                one = min(rouse.instances("work", "ready"), key=lambda one: self.ejections(rouse, one["name"]))
-                name, port, before = one["name"], int(one["address"].rpartition(":")[2]), self.ejections(rouse, one["name"])
-                sick = rouse.path / str(self.pid_on(rouse, port))
+                one = min(rouse.instances("work", "ready"), key=lambda one: times[one["name"]])
+                name, port, before = one["name"], int(one["address"].rpartition(":")[2]), self.ejections(rouse)
+                pid = self.pid_on(rouse, port)
+                if not pid:
+                    continue  # it has ended meanwhile, as the work is less
+                times[name] += 1
+                sick = rouse.path / str(pid)
                 sick.write_text("500")
-                wait_for(lambda: self.ejections(rouse, name) > before or name not in self.names(rouse), 30, "it is ejected", 0.002)
-                wait_for(lambda: self.ejections(rouse, name) == before or self.resting(rouse, name, port), 5)
+                wait_for(lambda: self.ejections(rouse) > before or name not in self.names(rouse), 30, "it is ejected", 0.002)
+                wait_for(lambda: name not in self.names(rouse) or self.resting(rouse, name, port), 30, "it has nothing to do")
                 first = self.resting(rouse, name, port)
                 load.wait_answers(50)
-                again = self.resting(rouse, name, port)
                 sick.unlink()
-                if first and again and self.ejections(rouse, name) == before + 1:
+                again = self.resting(rouse, name, port)
+                load.wait_turn()
+                more, failed = len(load.failures) - failed, len(load.failures)
+                ejections = self.ejections(rouse) - before
+                if first and again and ejections == 1:
                     self.assertEqual(again - first, 1, "only this test's own question came")
+                    self.assertLessEqual(more, 5 + callers)
                     looked_at += 1
-                load.wait_answers(50)
-                self.assertLessEqual(len(load.failures) - failed, 5 + callers)
-                failed = len(load.failures)
+                else:  # a slow machine: it was let in again while it was still sick
+                    self.assertLessEqual(more, (ejections + 1) * (5 + callers))
+                if number >= rounds and (looked_at or number >= 5 * rounds):
+                    break
             self.assertTrue(all(failure.startswith("500 ") for failure in load.failures), load.failures[:3])
             self.assertGreater(looked_at, 0)
             print(f"{looked_at} times ejected and looked at, {load.answered} requests, {failed} failed", end=" ")
 
     def pid_on(self, rouse, port):
-        def has_port(pid):
-            return f"PORT={port}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-
-        return next(pid for pid in rouse.instance_pids("gated.py") if has_port(pid))
+        for pid in rouse.instance_pids("gated.py"):
+            with contextlib.suppress(OSError):  # it has ended
+                if f"PORT={port}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                    return pid
+        return None
 
     def names(self, rouse):
         return {one["name"] for one in rouse.instances("work")}
 
-    def ejections(self, rouse, name):
-        return len([line for line in rouse.lines if f"{name} failed" in line])
+    def ejections(self, rouse):
+        return rouse.metric("rouse_ejections_total", function="work")
 
     def resting(self, rouse, name, port):
         """How many requests the instance has had (asked of itself), while it is ejected without work; else None."""

@@ -84,7 +84,7 @@ class Streams(unittest.TestCase):
 
     def test_tunnel_and_half_close(self):
         with self.upgrade() as c:
-            self.assertEqual(self.rouse.function("s")["in_flight"], 1)
+            self.rouse.wait_load("s", 1)
             for i in range(100):
                 c.send(b"%06d" % i)
                 self.assertEqual(c.read_exactly(6), b"%06d" % i)

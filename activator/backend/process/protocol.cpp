@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace rouse::process {
 namespace {
@@ -98,6 +99,7 @@ std::optional<launch_view> decode(std::string_view bytes) {
 }
 
 packet receive(int socket) {
+  bool told_of_reset = false;
   for (;;) {
     packet got;
     alignas(cmsghdr) std::array<char, CMSG_SPACE(most_descriptors * sizeof(int))> control;
@@ -109,6 +111,9 @@ packet receive(int socket) {
     head.msg_controllen = control.size();
     got.size = ::recvmsg(socket, &head, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got.size < 0 && errno == EINTR) continue;
+    // The other side is gone and had not read all that it was sent. That is told first and once; its own last words,
+    // such as how its instance ended, still wait behind.
+    if (got.size < 0 && errno == ECONNRESET && !std::exchange(told_of_reset, true)) continue;
     if (got.size >= 0) collect(head, got.descriptors);
     if (got.size == 0 && !hung_up(socket)) continue;
     return got;

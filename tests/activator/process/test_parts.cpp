@@ -94,6 +94,19 @@ TEST_CASE("packets carry descriptors, and an empty packet is not the end") {
   CHECK(receive(b.get()).size == 64);
 }
 
+TEST_CASE("the last words of who left something unread are heard, and then the end") {
+  std::array<int, 2> ends{};
+  REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) == 0);
+  descriptor a(ends[0]);
+  const descriptor b(ends[1]);
+  REQUIRE(send(b.get(), "thaw", 4));
+  REQUIRE(send(a.get(), "ended", 5));
+  a.reset();
+  CHECK(receive(b.get()).size == 5);
+  CHECK(receive(b.get()).size == 0);
+  CHECK(receive(b.get()).size == 0);
+}
+
 TEST_CASE("the environment is closed, and what rouse says wins") {
   const char* const all[] = {"PATH=/p", "HOME=/h", "LC_ALL=C", "SECRET=1", "PATHS=2", "broken", "TZ=UTC", nullptr};
   const environment inherit = inherited(all);

@@ -156,12 +156,12 @@ TEST_CASE("a start that takes too long is ended, with a hint") {
   bed on;
   SECTION("nothing listens") {
     auto spec = odd({"silent"});
-    spec.start_timeout = 1500ms;
+    spec.start_timeout = 2500ms;
     const auto id = on.start(spec);
     REQUIRE(on.ended(id));
     CHECK(on.of(id).exit.reason == "timeout");
     CHECK_THAT(on.of(id).exit.detail, Catch::StartsWith("did not listen on port ") &&
-                                          Contains(" within 1500 ms; it ran `/usr/bin/python3 ") &&
+                                          Contains(" within 2500 ms; it ran `/usr/bin/python3 ") &&
                                           Contains("functions must listen on $PORT"));
     const auto pids = pids_in(on.of(id).lines);
     REQUIRE(pids.size() == 1);
@@ -169,7 +169,7 @@ TEST_CASE("a start that takes too long is ended, with a hint") {
   }
   SECTION("it listens on another port") {
     auto spec = odd({"elsewhere"});
-    spec.start_timeout = 1500ms;
+    spec.start_timeout = 2500ms;
     const auto id = on.start(spec);
     REQUIRE(on.ended(id));
     REQUIRE_FALSE(on.of(id).lines.empty());
@@ -180,14 +180,14 @@ TEST_CASE("a start that takes too long is ended, with a hint") {
   SECTION("ready.path is not answered well") {
     auto spec = odd({"late", "1000000"});
     spec.ready_path = "/healthz";
-    spec.start_timeout = 1500ms;
-    CHECK_THAT(failure_of(on, spec), Catch::StartsWith("timeout: was not ready within 1500 ms: it listened on port ") &&
+    spec.start_timeout = 2500ms;
+    CHECK_THAT(failure_of(on, spec), Catch::StartsWith("timeout: was not ready within 2500 ms: it listened on port ") &&
                                          Contains("GET /healthz is answered with 503"));
   }
   SECTION("ready.path is not answered at all") {
     auto spec = odd({"slow"});
     spec.ready_path = "/healthz";
-    spec.start_timeout = 1500ms;
+    spec.start_timeout = 2500ms;
     CHECK_THAT(failure_of(on, spec), Contains("GET /healthz has not been answered"));
   }
 }

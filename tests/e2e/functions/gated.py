@@ -8,7 +8,8 @@ Steered by the query:
     bytes=N         a body of N bytes instead of the JSON
     stream=FILE     server-sent events, numbered, until FILE exists
     status=CODE     of the answer
-    sick=FOLDER     while FOLDER/PID exists, for its own PID, do what it holds: answer 500, `reset`, or `hang`
+    sick=FOLDER     while FOLDER/PID exists, for its own PID, do what it holds: answer 500, `reset`, or `hang`, which adds a
+                    byte to FOLDER/PID.hangs
 
 `gated.py --until FILE` listens only once FILE exists. Prints `listening`, `begin TARGET`, `end TARGET` and, when told to
 stop, `SIGTERM with N in flight`. With `--linger SECONDS` it goes on for so long after that, and prints `late TARGET` for
@@ -23,6 +24,7 @@ import struct
 import sys
 import threading
 import time
+import traceback
 from urllib.parse import parse_qs, urlsplit
 
 lock = threading.Lock()
@@ -40,7 +42,7 @@ def wait_for_file(path):
         time.sleep(0.005)
 
 
-def on_term(*_):
+def on_term():
     global ending
     ending = True
     say(f"SIGTERM with {in_flight} in flight")
@@ -98,6 +100,8 @@ class Exchange:
         except OSError:
             return True
         if how == "hang":
+            with open(os.path.join(path, f"{os.getpid()}.hangs"), "ab") as file:
+                file.write(b"x")
             while os.path.exists(os.path.join(path, str(os.getpid()))):
                 time.sleep(0.02)
         if how in ("reset", "hang"):
@@ -165,8 +169,7 @@ def serve(sock, quiet):
             pass
 
 
-def main():
-    signal.signal(signal.SIGTERM, on_term)
+def listen():
     if "--until" in sys.argv:
         wait_for_file(sys.argv[sys.argv.index("--until") + 1])
     quiet = "--quiet" in sys.argv
@@ -177,6 +180,23 @@ def main():
             sock, _ = server.accept()
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=serve, args=(sock, quiet), daemon=True).start()
+
+
+def run(work):
+    try:
+        work()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def main():
+    # Waited for, not handled: a signal that comes on the way into accept() would have its handler run when that returns.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    threading.Thread(target=run, args=(listen,), daemon=True).start()
+    signal.sigwait([signal.SIGTERM])
+    on_term()
+    threading.Event().wait()  # until the timer ends it
 
 
 main()

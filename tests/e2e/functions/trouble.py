@@ -5,7 +5,7 @@ directory. What works in the end is gated.py.
     unless FILE   the same, unless FILE exists
     first         only the first start of all works, the others end with status 7
     mute          runs and never listens
-    family        starts children that leave its session, and theirs, then works
+    family        starts children that leave its session, and theirs: eight that sleep; works when all of them do
 """
 
 import os
@@ -38,8 +38,24 @@ if how == "exit" or (how == "unless" and not os.path.exists(sys.argv[2])) or (ho
 if how == "mute":
     while True:
         time.sleep(3600)
+def sleepers():
+    """How many processes of this family sleep by now."""
+    found = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if (folder / "comm").read_text() == "sleep\n" and mark in (folder / "environ").read_bytes().split(b"\0"):
+                found += 1
+        except OSError:
+            pass  # it has ended meanwhile
+    return found
+
+
 if how == "family":
+    mark = b"FAMILY=%d" % os.getpid()
+    os.environ["FAMILY"] = str(os.getpid())
     for _ in range(2):  # a session of its own, and a grandchild whose parent ends at once
         subprocess.Popen(["setsid", "sleep", "1000"], stdout=subprocess.DEVNULL)
         subprocess.Popen(["sh", "-c", "setsid sleep 1001 & setsid sh -c 'sleep 1002 & sleep 1003' &"]).wait()
+    while sleepers() < 8:  # a freeze in the middle of it would leave some unborn
+        time.sleep(0.005)
 work()
