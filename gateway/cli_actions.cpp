@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "gateway/cli_support.hpp"
+#include "gateway/table.hpp"
 
 namespace rouse::gateway {
 namespace {
@@ -94,6 +95,66 @@ int cordon_command(const client_options& client, const std::string& pool, bool c
   if (!is_pool_name(pool))
     return report(io, "`" + pool + "` cannot be a pool's name; `rouse status` lists the pools", exit_usage);
   return act(client, "PUT", "pools/" + pool + "/cordon", {{"cordoned", cordoned}}, {}, io);
+}
+
+namespace {
+
+bool is_number(const std::string& text) {
+  return !text.empty() && text.size() <= 18 && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+int list_dead_letters(const admin_address& at, const std::string& owner, cli_io& io) {
+  table out({{"ID", true}, {"OF"}, {"KIND"}, {"GIVEN UP"}, {"TRIES", true}, {"STATUS", true}, {"WHY"}});
+  std::int64_t after = 0;
+  std::size_t count = 0;
+  for (;;) {
+    const auto query = "/api/v1/dead-letters?after=" + std::to_string(after) + (owner.empty() ? "" : "&owner=" + owner);
+    const auto reply = admin_get(at, query);
+    if (reply.status != 200) return refused(reply, {}, io);
+    const auto all = json::parse(reply.body).at("dead_letters");
+    for (const auto& one : all) {
+      after = one.at("id").get<std::int64_t>();
+      out.add({shown(one.at("id")), shown(one.at("owner")), shown(one.at("kind")), shown(one.at("given_up")),
+               shown(one.at("attempts")), shown(one.at("status")), shown(one.at("reason")).substr(0, 100)});
+      ++count;
+    }
+    if (all.empty()) break;
+  }
+  if (count == 0) {
+    io.out << "no dead letters\n";
+    return exit_done;
+  }
+  out.print(io.out, io.colour);
+  io.out << "\n`rouse dead-letters show ID` has the content, `redrive` delivers again, `purge` removes.\n";
+  return exit_done;
+}
+
+}  // namespace
+
+int dead_letters_command(const client_options& client, const std::string& verb, const std::string& which, cli_io& io) {
+  const bool number = is_number(which);
+  if (!number && !which.empty() && !is_label(which)) return bad_name(which, io);
+  if (verb == "show" && !number)
+    return report(io, "show takes the number of a dead letter; `rouse dead-letters list` has them", exit_usage);
+  if (verb == "list") {
+    if (number) return report(io, "list takes the name of a trigger or a function; `show` takes a number", exit_usage);
+    return with_daemon(client, io, [&](const admin_address& at) { return list_dead_letters(at, which, io); });
+  }
+  if (verb == "show") {
+    return with_daemon(client, io, [&](const admin_address& at) -> int {
+      const auto reply = admin_get(at, "/api/v1/dead-letters/" + which);
+      if (reply.status != 200) return refused(reply, {}, io);
+      io.out << nlohmann::ordered_json::parse(reply.body).dump(2) << '\n';
+      return exit_done;
+    });
+  }
+  json body = json::object();
+  if (number) {
+    body["id"] = std::stoll(which);
+  } else {
+    body["owner"] = which;
+  }
+  return act(client, "POST", "dead-letters/" + verb, body, {}, io);
 }
 
 int reload_command(const client_options& client, cli_io& io) {

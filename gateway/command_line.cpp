@@ -1,5 +1,6 @@
 // The grammar of the command line. What the commands do is in cli.cpp.
 
+#include <array>
 #include <cstdlib>
 #include <functional>
 #include <optional>
@@ -27,6 +28,7 @@ struct given {
   std::optional<unsigned> min, max;
   std::vector<std::string> weights;
   std::string pool;
+  std::string which;  ///< dead letters
 };
 
 void add_config(CLI::App& command, std::string& path) {
@@ -157,6 +159,26 @@ void add_pool(CLI::App& app, given& to) {
   }
 }
 
+void add_dead_letters(CLI::App& app, given& to) {
+  auto& command = *app.add_subcommand("dead-letters", "Events and queued invocations that were given up");
+  command.require_subcommand(1);
+  command.footer("Example:\n  rouse dead-letters list\n  rouse dead-letters redrive bill");
+  const std::array<std::array<const char*, 3>, 4> verbs{{
+      {"list", "Show them, of all or of one trigger or function", "rouse dead-letters list bill"},
+      {"show", "One with its content", "rouse dead-letters show 12"},
+      {"redrive", "Deliver one, or all of a trigger or function, again", "rouse dead-letters redrive bill"},
+      {"purge", "Remove one, or all of a trigger or function", "rouse dead-letters purge 12"},
+  }};
+  for (const auto& [name, what, example] : verbs) {
+    auto& one = *command.add_subcommand(name, what);
+    auto* const which = one.add_option("WHICH", to.which, "A trigger, a function, or the number of a dead letter");
+    which->type_name("");
+    if (std::string_view(name) != "list") which->required();
+    add_admin(one, to);
+    one.footer(std::string("Example:\n  ") + example);
+  }
+}
+
 void add_daemon_wide(CLI::App& app, given& to) {
   auto& reload = *app.add_subcommand("reload", "Make the daemon read its configuration again: all of it, or nothing");
   add_admin(reload, to);
@@ -199,6 +221,7 @@ int run_command_line(const std::vector<std::string>& arguments, cli_io& io,
   add_traffic(app, to);
   add_restart(app, to);
   add_pool(app, to);
+  add_dead_letters(app, to);
   add_daemon_wide(app, to);
   auto* const version = app.add_subcommand("version", "Print the version");
   version->footer("Example:\n  rouse version");
@@ -224,6 +247,8 @@ int run_command_line(const std::vector<std::string>& arguments, cli_io& io,
   if (name == "restart") return restart_command(to.client, to.function, io);
   if (name == "reload") return reload_command(to.client, io);
   if (name == "drain") return drain_command(to.client, io);
+  if (name == "dead-letters")
+    return dead_letters_command(to.client, used.front()->get_subcommands().front()->get_name(), to.which, io);
   if (name == "pool")
     return cordon_command(to.client, to.pool, used.front()->get_subcommands().front()->get_name() == "cordon", io);
   if (name == "version") return version_command(io);

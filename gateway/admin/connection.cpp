@@ -205,14 +205,13 @@ awaitable<bool> admin_connection::answer_status(admin_target target) {
             shared_.stopping ? "The daemon is about to end."
                              : "The control thread has not answered for 5 s; the daemon is overloaded or stuck.");
   } else if (target.what == endpoint::metrics) {
+    action_result asked;
     if (shared_.sources.actions) {
-      action_result events;
       const action_call ask = [](actions& of, actions::done then) { of.events(std::move(then)); };
-      const bool answered = co_await shared_.calls.run(ask, *shared_.sources.actions, events);
-      if (answered && events.events) all.events = *events.events;
+      co_await shared_.calls.run(ask, *shared_.sources.actions, asked);
     }
     reply_.type = "text/plain; version=0.0.4; charset=utf-8";
-    reply_.body = metrics_collector(shared_.sources.workers, *all).text();
+    reply_.body = metrics_collector(shared_.sources.workers, *all, asked.events.get()).text();
   } else if (target.what == endpoint::pools) {
     reply_.body = pools_json(all->pools);
   } else if (target.what == endpoint::functions) {

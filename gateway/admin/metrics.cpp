@@ -209,7 +209,9 @@ std::vector<MetricFamily> metrics_collector::Collect() const {
   family given_up("rouse_dead_letters_total", "Events of a trigger that were given up.", MetricType::Counter);
   family waiting("rouse_events_waiting", "Events of a trigger that wait: for a slot, or for their next try.",
                  MetricType::Gauge);
-  for (const auto& one : status_.events.triggers) {
+  const event_numbers none;
+  const auto& numbers = events_ ? *events_ : none;
+  for (const auto& one : numbers.triggers) {
     const labels base{{"trigger", one.name}};
     const std::pair<const char*, std::uint64_t> outcomes[] = {
         {"delivered", one.delivered}, {"retried", one.retried}, {"dead", one.dead}, {"filtered", one.filtered}};
@@ -223,12 +225,12 @@ std::vector<MetricFamily> metrics_collector::Collect() const {
   }
   family depth("rouse_queue_depth", "Queued invocations that are not over.", MetricType::Gauge);
   family bytes("rouse_queue_bytes", "Bytes of these.", MetricType::Gauge);
-  for (const auto& one : status_.events.queues) {
+  for (const auto& one : numbers.queues) {
     depth.add({{"function", one.function}}, static_cast<double>(one.requests));
     bytes.add({{"function", one.function}}, static_cast<double>(one.bytes));
   }
   family dead("rouse_dead_letters_kept", "Dead letters in the store, by the trigger or function.", MetricType::Gauge);
-  for (const auto& one : status_.events.dead) dead.add({{"owner", one.owner}}, static_cast<double>(one.count));
+  for (const auto& one : numbers.dead) dead.add({{"owner", one.owner}}, static_cast<double>(one.count));
 
   family connections("rouse_connections", "Open connections of callers.", MetricType::Gauge);
   family unmatched("rouse_unmatched_requests_total",

@@ -17,8 +17,9 @@ namespace rouse::gateway {
 class metrics_collector final : public prometheus::Collectable {
  public:
   /// Borrows everything for as long as it lives; made anew for each scrape.
-  metrics_collector(const std::vector<const worker_stats*>& workers, const status_list& status)
-      : workers_(workers), status_(status) {}
+  metrics_collector(const std::vector<const worker_stats*>& workers, const status_list& status,
+                    const event_numbers* events = nullptr)
+      : workers_(workers), status_(status), events_(events) {}
 
   /// Families without any series are left out.
   [[nodiscard]] std::vector<prometheus::MetricFamily> Collect() const override;
@@ -29,6 +30,7 @@ class metrics_collector final : public prometheus::Collectable {
  private:
   const std::vector<const worker_stats*>& workers_;
   const status_list& status_;
+  const event_numbers* events_;  ///< may be nullptr
 };
 
 }  // namespace rouse::gateway

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "config/text.hpp"
 #include "gateway/events/cloudevents/filter.hpp"
 #include "gateway/events/cloudevents/storage.hpp"
 #include "gateway/events/event_request.hpp"
