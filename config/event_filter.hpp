@@ -22,6 +22,7 @@ struct event_filter {
   std::string attribute;  ///< of exact, prefix and suffix
   std::string value;
   std::vector<event_filter> parts;  ///< of all, any and none
+  friend bool operator==(const event_filter&, const event_filter&) = default;
 };
 
 }  // namespace rouse::config
