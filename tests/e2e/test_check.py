@@ -73,12 +73,12 @@ class Check(unittest.TestCase):
                 self.assert_problem(output, 7 if "topic:" in key else 6, "not supported by this version")
 
     def test_buses_and_triggers(self):
-        text = "functions: {f: {command: [f]}}\nbuses: {b: {}}\ntriggers:\n  t: {bus: b, function: f}\n"
+        text = "functions: {f: {command: [f]}}\nbuses: {orders: {}}\ntriggers:\n  t: {bus: orders, function: f}\n"
         code, output = self.check(text + '  n: {cron: "0 2 * * *", function: f}\n')
         self.assertEqual(code, 0, output)
-        code, output = self.check(text + "  u: {bus: bb, function: ff}\n  v: {cron: 0 25 * * *, function: f}\n")
+        code, output = self.check(text + "  u: {bus: order, function: ff}\n  v: {cron: 0 25 * * *, function: f}\n")
         self.assertEqual(code, 2, output)
-        self.assert_problem(output, 5, "there is no bus `bb`: did you mean `b`?")
+        self.assert_problem(output, 5, "there is no bus `order`: did you mean `orders`?")
         self.assert_problem(output, 5, "there is no function `ff`")
         self.assert_problem(output, 6, "`cron`", "hour")
 
