@@ -9,8 +9,10 @@
 namespace rouse::gateway::events {
 namespace {
 
-constexpr int rounds = 4;
+constexpr int rounds = 6;
+constexpr int patience = 8;  // lengths that start a checkpoint, until the writer has to wait for a long rest
 constexpr std::chrono::seconds pause_after_failure{1};
+constexpr std::chrono::milliseconds pause_after_delay{10};
 
 }  // namespace
 
@@ -32,47 +34,69 @@ checkpointer::~checkpointer() {
 void checkpointer::log_has(int pages) {
   {
     const std::lock_guard lock(mutex_);
+    if (pages < moved_) moved_ = 0;  // it began again
     in_log_ = pages;
-    if (pages < pages_) return;
+    if (!due()) return;
   }
   work_.notify_one();
+}
+
+void checkpointer::make_room() {
+  {
+    const std::lock_guard lock(mutex_);
+    wanted_ = true;
+  }
+  work_.notify_one();
+}
+
+bool checkpointer::due() const {
+  return wanted_ || in_log_ - moved_ >= pages_;
 }
 
 void checkpointer::run() {
   std::unique_lock lock(mutex_);
   while (true) {
-    work_.wait(lock, [this] { return ending_ || in_log_ >= pages_; });
+    work_.wait(lock, [this] { return ending_ || due(); });
     if (ending_) return;
-    in_log_ = 0;
+    wanted_ = false;
     lock.unlock();
-    checkpoint();
+    const auto pause = checkpoint();
     lock.lock();
+    if (pause.count() > 0) work_.wait_for(lock, pause, [this] { return ending_; });
   }
 }
 
-void checkpointer::checkpoint() {
-  // With less left than a quarter of what starts one, the writer waits a few milliseconds at most.
+std::chrono::milliseconds checkpointer::checkpoint() {
+  // Each round moves what came during the one before. What then comes during the last is moved at the cost of two
+  // fdatasync of little.
   int left = std::numeric_limits<int>::max();
-  for (int round = 0; round < rounds && left > pages_ / 4; ++round) {
-    left = move();
-    if (left < 0) break;
+  for (int round = 0; round < rounds && left > pages_ / 16; ++round) {
+    const int moved = move();
+    const std::lock_guard lock(mutex_);
+    if (moved < 0) {
+      // A full or failing disk: the log keeps everything, and commits say themselves what is wrong.
+      moved_ = in_log_;
+      return pause_after_failure;
+    }
+    left = in_log_ - moved;
   }
-  if (left < 0) {
-    // A full or failing disk: the log keeps everything, and commits say what is wrong themselves.
-    std::unique_lock lock(mutex_);
-    work_.wait_for(lock, pause_after_failure, [this] { return ending_; });
-    return;
-  }
+  // Somebody reads for long, or the disk is slower than the commits.
+  if (left > pages_ / 4 && left < patience * pages_) return pause_after_delay;
   gate_.hold();
   move();
+  {
+    const std::lock_guard lock(mutex_);
+    moved_ = in_log_;
+  }
   gate_.release();
+  return {};
 }
 
 int checkpointer::move() {
   int in_log = 0;
   int moved = 0;
   const int code = sqlite3_wal_checkpoint_v2(on_.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
-  return code == SQLITE_OK ? in_log - moved : -1;
+  return code == SQLITE_OK ? moved : -1;
 }
 
 }  // namespace rouse::gateway::events

@@ -3,6 +3,7 @@
 // its beginning only when all of it was moved, which commits that go on would prevent for ever: so most is moved beside
 // them, and the little that came meanwhile while the gate holds the writer.
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <string>
@@ -24,12 +25,14 @@ class checkpointer {
   /// The log has this many pages now; the writer's thread.
   void log_has(int pages);
   /// Begin one now: the disk is full, and what was moved leaves room in the log.
-  void make_room() { log_has(pages_); }
+  void make_room();
 
  private:
   void run();
-  void checkpoint();
-  /// Moves what it can without waiting for anybody; the pages left.
+  /// How long to wait before the next.
+  std::chrono::milliseconds checkpoint();
+  [[nodiscard]] bool due() const;
+  /// Moves what it can without waiting for anybody; how far into the log it is then, or -1.
   int move();
 
   connection on_;
@@ -38,6 +41,8 @@ class checkpointer {
   std::mutex mutex_;
   std::condition_variable work_;
   int in_log_ = 0;
+  int moved_ = 0;        ///< pages of the log that the last checkpoint left behind it
+  bool wanted_ = false;  ///< whatever the log has
   bool ending_ = false;
   std::thread thread_;
 };

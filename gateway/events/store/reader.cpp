@@ -174,8 +174,9 @@ void queries::add_consumers(store_usage& out) {
     if (stream != out.streams.end())
       one.unsettled = std::max<std::int64_t>(0, stream->last - one.position - settled_beyond(consumers->integer(0)));
     if (one.unsettled > 0) {
-      const auto first = read(stream_id{consumers->integer(2)}, one.position, 1, 0);
-      if (!first.empty()) one.oldest = first.front().time;
+      statement first(on_, "SELECT time FROM " + event_table(consumers->integer(2)) + " WHERE seq > " +
+                               std::to_string(one.position) + " ORDER BY seq LIMIT 1");
+      if (first.step()) one.oldest = first.time(0);
     }
     out.consumers.push_back(std::move(one));
   }

@@ -113,6 +113,11 @@ void writer::run() {
     perform(work);
     work.clear();
   }
+  {
+    const std::lock_guard lock(mutex_);
+    std::move(new_sweeps_.begin(), new_sweeps_.end(), std::back_inserter(sweeps_));
+    new_sweeps_.clear();
+  }
   dropped(store_error{store_errc::closed, "the store is closed"});
 }
 
