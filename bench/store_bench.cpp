@@ -2,7 +2,7 @@
 // the worst commit while checkpoints and drops go on, and a long backlog. README.md has the figures.
 //
 //   store_bench [--seconds N] [--rounds N] [--backlog N] [DIRECTORY]
-//   default: 3 seconds for each of the three in each of 5 rounds, 1000000 events, ./store-bench-data (emptied)
+//   default: 3 seconds for each of the three in each of 5 rounds, 1000000 events, build/store-bench-data (emptied)
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/resource.h>
@@ -339,10 +339,11 @@ void measure_backlog(const std::string& directory, std::size_t count) {
 }  // namespace
 
 int main(int count, char** words) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
   double seconds = 3;
   int rounds = 5;
   std::size_t backlog = 1000000;
-  std::string directory = "store-bench-data";
+  std::string directory = "build/store-bench-data";
   for (int at = 1; at < count; ++at) {
     if (std::strcmp(words[at], "--seconds") == 0 && at + 1 < count)
       seconds = std::atof(words[++at]);
