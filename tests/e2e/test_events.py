@@ -47,7 +47,7 @@ class EventsCase(unittest.TestCase):
         wait_for(lambda: sorted(set(self.ids(name))) == sorted(wanted), timeout, f"{name} received {wanted}")
 
     def trigger(self, rouse, name):
-        return rouse.admin_json("/api/v1/triggers")["triggers"][name]
+        return rouse.admin("GET", "/api/v1/triggers").json()["triggers"][name]
 
 
 class Modes(EventsCase):
@@ -155,7 +155,7 @@ class Delivery(EventsCase):
             self.assertEqual(self.ids(status=204).count("fine"), 1)
 
     def dead(self, rouse):
-        return rouse.admin_json("/api/v1/dead-letters")["dead_letters"]
+        return rouse.admin("GET", "/api/v1/dead-letters").json()["dead_letters"]
 
     def test_dead_letters_of_the_command_line(self):
         self.rules({"match": "", "status": 400, "body": "never"})
@@ -237,7 +237,7 @@ class Durable(EventsCase):
         config = self.config({"all": {"bus": "orders", "start": "earliest", "function": "sink", "concurrency": 20}})
         acknowledged, sent = [], 0
         for _ in range(4):
-            with Daemon(config, expect_clean=False) as rouse:
+            with Daemon(config, strict=False) as rouse:
                 enough = len(acknowledged) + 60
                 with rouse.connect() as caller:
                     while len(acknowledged) < enough:
@@ -260,7 +260,7 @@ class Durable(EventsCase):
             self.send(rouse, "fine")
             wait_for(lambda: self.ids().count("poison") >= 2)
         with Daemon(config) as rouse:
-            dead = wait_for(lambda: rouse.admin_json("/api/v1/dead-letters")["dead_letters"], 20)
+            dead = wait_for(lambda: rouse.admin("GET", "/api/v1/dead-letters").json()["dead_letters"], 20)
             self.assertEqual(dead[0]["attempts"], 4)
         self.assertLessEqual(self.ids().count("poison"), 5, "what was tried before counts; one may be repeated")
         self.assertEqual(self.ids().count("fine"), 1)

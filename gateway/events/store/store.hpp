@@ -24,7 +24,7 @@ struct store_options {
   std::size_t max_waiting_bytes = 64 * 1024 * 1024;  ///< not yet durable; beyond it new work is refused as `busy`
   std::chrono::milliseconds lazy_flush{50};          ///< how long settles may wait for a commit to go with
   std::size_t check_bytes = 64 * 1024 * 1024;        ///< a larger file is checked in part at start, by samples
-  int checkpoint_pages = 2000;                       ///< pages in the log that start a checkpoint
+  int checkpoint_pages = 4000;                       ///< pages in the log that start a checkpoint
   int max_pages = 0;                                 ///< bound of the file in pages of 4 KiB; 0: the disk's
 };
 

@@ -213,13 +213,13 @@ TEST_CASE("a store at its bound goes on when old events were dropped") {
 
 TEST_CASE("what waits when the store ends is written, and nobody is left without an answer") {
   temporary_directory at;
+  std::promise<void> entered;
+  std::promise<void> go_on;
   std::atomic<int> answered{0};
   std::atomic<int> refused{0};
   {
     store on = open(at.data());
     const auto orders = on.stream("orders", 0ms).value();
-    std::promise<void> entered;
-    std::promise<void> go_on;
     on.flush([&](const store_result<void>&) {
       entered.set_value();
       go_on.get_future().wait();

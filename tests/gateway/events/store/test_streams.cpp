@@ -71,11 +71,11 @@ TEST_CASE("beyond the bound of what waits an append is refused at once, and late
   temporary_directory at;
   store_options options;
   options.max_waiting_bytes = 10000;
+  std::promise<void> entered;
+  std::promise<void> go_on;
   store on = open(at.data(), options);
   const auto orders = on.stream("orders", 0ms).value();
   // The writer stands in this callback until told to go on, so that what comes has to wait.
-  std::promise<void> entered;
-  std::promise<void> go_on;
   on.flush([&](const store_result<void>&) {
     entered.set_value();
     go_on.get_future().wait();
