@@ -3,8 +3,8 @@
 #include "activator/lifecycle.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cassert>
+#include <cmath>
 #include <utility>
 
 #include "activator/schedule.hpp"

@@ -194,8 +194,8 @@ class parking_lot {
   enum class park_result : std::uint8_t { parked, queue_full, start_failed, moved };
   /// Who parks: `retry` keeps its turn, so it goes before all but earlier ones, and having been admitted once is
   /// outside `max_requests`; its bytes are checked all the same. `moved`, out of another lot of the same function,
-  /// stands with the retries, is counted, and is never refused for a limit. `ticket`, of events that wait at their source:
-  /// takes its turn as a newcomer does, and is neither counted nor refused for a limit.
+  /// stands with the retries, is counted, and is never refused for a limit. `ticket`, of events that wait at their
+  /// source: takes its turn as a newcomer does, and is neither counted nor refused for a limit.
   enum class turn : std::uint8_t { newcomer, retry, moved, ticket };
   /// Queues `w`, which then is woken exactly once (perhaps before this returns, through its mailbox), unless the result
   /// is not `parked`. `bytes` of memory are held while it waits. `queue_full`: a limit of the budget would be exceeded.

@@ -37,7 +37,7 @@ class function_runtime {
   park_budget budget;
   router::token_bucket rate;
   std::atomic<std::uint64_t> events_waiting{0};  ///< at their sources, for the autoscaler; written by the admin thread
-  output_ring output;  ///< what its instances wrote lately; for `rouse logs`
+  output_ring output;                            ///< what its instances wrote lately; for `rouse logs`
 
  private:
   std::vector<router::traffic_split> splits_;

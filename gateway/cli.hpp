@@ -54,7 +54,8 @@ int cordon_command(const client_options& client, const std::string& pool, bool c
 /// What is wrong with the configuration goes to `err`, one problem per line.
 int reload_command(const client_options& client, cli_io& io);
 int drain_command(const client_options& client, cli_io& io);
-/// `verb`: list, show, redrive or purge. `which`: a trigger, a function, or a dead letter's number; empty only for list.
+/// `verb`: list, show, redrive or purge. `which`: a trigger, a function, or a dead letter's number; empty only for
+/// list.
 int dead_letters_command(const client_options& client, const std::string& verb, const std::string& which, cli_io& io);
 int version_command(cli_io& io);
 

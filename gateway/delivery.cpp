@@ -78,8 +78,7 @@ bool delivery::choose() {
   } else {
     chosen = among.find(what_.revision);
   }
-  if (!chosen)
-    return refuse("no-route", "the function has no revision " + std::string(what_.revision), 1s);
+  if (!chosen) return refuse("no-route", "the function has no revision " + std::string(what_.revision), 1s);
   const auto now = steady_ns(steady::now());
   if (revision_ == nullptr) {
     if (const auto wait = among.function->rate.try_take(now); wait != 0)
@@ -181,7 +180,10 @@ awaitable<void> delivery::send() {
   counted->requests_in_flight.sub();
   if (end != try_end::answered) explain();
   const auto now = steady::now();
-  counted->by_code[(end == try_end::answered ? result_.status : end == try_end::stale ? 502 : result_.status) - 100]
+  counted->by_code[(end == try_end::answered ? result_.status
+                    : end == try_end::stale  ? 502
+                                             : result_.status) -
+                   100]
       .add();
   counted->request_duration.observe(static_cast<std::uint64_t>((now - began_).count()));
   if (parked_for_) counted->park_duration.observe(static_cast<std::uint64_t>(parked_for_->count()));
@@ -263,8 +265,7 @@ awaitable<bool> delivery::read_head() {
       if (parsed.what == http::parse_result::kind::refused)
         co_return fail("the instance's response is not valid HTTP: " + parsed.why.detail);
       if (parsed.what == http::parse_result::kind::done) {
-        if (response_.status == 101)
-          co_return fail("the instance switched protocols without being asked to");
+        if (response_.status == 101) co_return fail("the instance switched protocols without being asked to");
         if (response_.status >= 200) {
           slot_.answered();
           result_.status = response_.status;
@@ -282,8 +283,7 @@ awaitable<bool> delivery::read_head() {
     }
     const auto [ec, n] = co_await upstream_->socket.async_read_some(in.prepare(read_size), as_result);
     if (interrupted_ != interruption::none) co_return false;
-    if (ec && in.size() > 0)
-      co_return fail("the instance closed the connection in the middle of its response's head");
+    if (ec && in.size() > 0) co_return fail("the instance closed the connection in the middle of its response's head");
     if (ec) co_return false;
     in.commit(n);
   }

@@ -1,8 +1,8 @@
 #pragma once
 // A request of rouse's own on its way to a function: an event or a queued invocation. It walks as a caller's request
-// does (choose a revision, take a slot or park, forward, give the slot back), but its body is at hand, its reply is kept
-// in memory, and it waits for its slot without `max_wait` and outside of `queue`, for it is safe where it came from.
-// One worker's; owned by the coroutine that runs it.
+// does (choose a revision, take a slot or park, forward, give the slot back), but its body is at hand, its reply is
+// kept in memory, and it waits for its slot without `max_wait` and outside of `queue`, for it is safe where it came
+// from. One worker's; owned by the coroutine that runs it.
 //
 //   delivery one(worker, request);
 //   if (co_await one.acquire()) co_await one.send();
@@ -27,10 +27,10 @@ namespace rouse::gateway {
 /// What is to be delivered. Views live as long as the delivery.
 struct delivery_request {
   std::string_view function;
-  std::string_view revision;       ///< empty: lanes, stickiness and weights decide
-  std::string_view head;           ///< a whole HTTP/1.1 request head, as http::compose_request writes it
-  std::string_view body;           ///< as long as the head says
-  std::uint64_t most_reply = 0;    ///< bytes of the reply's body that are kept; what is beyond is read and dropped
+  std::string_view revision;     ///< empty: lanes, stickiness and weights decide
+  std::string_view head;         ///< a whole HTTP/1.1 request head, as http::compose_request writes it
+  std::string_view body;         ///< as long as the head says
+  std::uint64_t most_reply = 0;  ///< bytes of the reply's body that are kept; what is beyond is read and dropped
 };
 
 struct delivery_result {
@@ -43,9 +43,9 @@ struct delivery_result {
   unsigned status = 0;
   std::vector<std::pair<std::string, std::string>> fields;  ///< of the response, hop-by-hop ones left out
   std::string body;
-  bool cut = false;         ///< the response's body was longer than most_reply
-  std::string detail;       ///< why there is no response; a sentence without its full stop
-  const char* type = "";    ///< of a refusal: the word of the contract, such as start-failed
+  bool cut = false;                          ///< the response's body was longer than most_reply
+  std::string detail;                        ///< why there is no response; a sentence without its full stop
+  const char* type = "";                     ///< of a refusal: the word of the contract, such as start-failed
   std::chrono::milliseconds retry_after{0};  ///< of a refusal: when to come again at the earliest
 };
 

@@ -22,9 +22,9 @@ class dialler {
   dialler(const dialler&) = delete;
   dialler& operator=(const dialler&) = delete;
 
-  /// A connection to the instance, of which the caller holds a slot until this returns. `idempotent`: what is to be sent
-  /// may be sent twice, so a kept connection of any age will do. nullptr when the instance refuses (error() says how) or
-  /// after cancel().
+  /// A connection to the instance, of which the caller holds a slot until this returns. `idempotent`: what is to be
+  /// sent may be sent twice, so a kept connection of any age will do. nullptr when the instance refuses (error() says
+  /// how) or after cancel().
   [[nodiscard]] awaitable<std::unique_ptr<upstream>> connect(router::instance& on, bool idempotent);
   /// Ends the connect() in progress, if there is one, soon.
   void cancel();

@@ -19,10 +19,10 @@ struct event_numbers {
     std::uint64_t dead = 0;
     std::uint64_t filtered = 0;
     std::uint64_t in_flight = 0;
-    std::uint64_t waiting = 0;        ///< that may go as soon as there is a slot; unread ones included
-    std::uint64_t waiting_retry = 0;  ///< that wait for the time of their next try
+    std::uint64_t waiting = 0;                        ///< that may go as soon as there is a slot; unread ones included
+    std::uint64_t waiting_retry = 0;                  ///< that wait for the time of their next try
     std::optional<std::chrono::milliseconds> oldest;  ///< age of the first event that is not settled
-    std::string paused;                               ///< why nothing is delivered at the moment; empty: nothing hinders
+    std::string paused;  ///< why nothing is delivered at the moment; empty: nothing hinders
   };
   /// Queued invocations of one function.
   struct queue {

@@ -63,7 +63,8 @@ bool session::match(answer& why) {
     case router::route_error::none:
       target_ = found.target;
       kind_ = found.kind;
-      if (kind_ == router::route_kind::function && head_.respond_async && now.snapshot->functions[found.function].expose_async)
+      if (kind_ == router::route_kind::function && head_.respond_async &&
+          now.snapshot->functions[found.function].expose_async)
         kind_ = router::route_kind::async_function;
       if (kind_ != router::route_kind::function) {
         match_kept(found);

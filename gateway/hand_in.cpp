@@ -46,8 +46,7 @@ awaitable<bool> session::read_whole_body(std::string& out, std::uint64_t most, a
   while (!body_complete_ && interrupted_ == interruption::none) {
     enter(phase::head, worker_.shared().server.limits.idle_timeout, steady::now());
     std::size_t want = read_size;
-    if (head_.body == http::framing::length)
-      want = static_cast<std::size_t>(std::min<std::uint64_t>(want, body_left_));
+    if (head_.body == http::framing::length) want = static_cast<std::size_t>(std::min<std::uint64_t>(want, body_left_));
     const auto [ec, n] = co_await socket_.async_read_some(pump_->prepare(want), as_result);
     if (ec) {
       if (interrupted_ == interruption::none) interrupt(interruption::caller_left);
@@ -124,7 +123,8 @@ awaitable<bool> session::hand_in() {
   const auto kind = kind_ == router::route_kind::bus          ? intake_request::kind::event
                     : kind_ == router::route_kind::invocation ? intake_request::kind::invocation
                                                               : intake_request::kind::invoke;
-  auto most = store.most_body(kind, service_ ? std::string_view(service_->function->name) : std::string_view(kept_for_));
+  auto most =
+      store.most_body(kind, service_ ? std::string_view(service_->function->name) : std::string_view(kept_for_));
   if (const auto limit = worker_.shared().server.limits.body_bytes; limit > 0) most = std::min(most, limit);
   std::string body;
   if (!co_await read_whole_body(body, most, why)) co_return co_await end_hand_in(std::move(why));

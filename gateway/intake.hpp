@@ -1,6 +1,6 @@
 #pragma once
-// Where requests go that are not forwarded but kept: events for a bus, invocations to be made later, and questions about
-// these. The seam between callers' sessions and the events behind them (gateway/events).
+// Where requests go that are not forwarded but kept: events for a bus, invocations to be made later, and questions
+// about these. The seam between callers' sessions and the events behind them (gateway/events).
 
 #include <cstdint>
 #include <functional>

@@ -167,7 +167,8 @@ void operations::reload(done then) {
     return;
   }
   if (auto problem = around_.prepare_events(*next); !problem.empty()) {
-    auto result = refusal(422, "storage-failed", "the store for events cannot be used; the configuration in force stays");
+    auto result =
+        refusal(422, "storage-failed", "the store for events cannot be used; the configuration in force stays");
     result.lines.push_back(std::move(problem));
     asio::post(around_.admin, [result = std::move(result), then = std::move(then)] { then(result); });
     return;

@@ -179,9 +179,9 @@ class session final : public sweep_entry, public fd_watch::client, public worker
   bool moved_ = false;           ///< obtain_slot(): the revision has to be chosen again
   bool revision_named_ = false;  ///< by the caller, as NAME@REV
   router::route_kind kind_ = router::route_kind::function;
-  std::string kept_for_;  ///< of what is handed in: the bus, or the revision that the caller names
-  bool last_resort_ = false;     ///< the revision is not in the configuration any more, and no other stands in for it
-  bool metered_ = false;         ///< in the load of counters_
+  std::string kept_for_;      ///< of what is handed in: the bus, or the revision that the caller names
+  bool last_resort_ = false;  ///< the revision is not in the configuration any more, and no other stands in for it
+  bool metered_ = false;      ///< in the load of counters_
   std::string route_scratch_;
   std::string_view target_;
   std::string id_scratch_;

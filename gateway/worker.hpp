@@ -28,8 +28,8 @@ class session;
 using worker_hook = boost::intrusive::list_base_hook<boost::intrusive::tag<class in_worker>,
                                                      boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 
-/// What runs on a worker and must be told when the daemon drains or ends: a caller's session, an abandoned exchange, the
-/// delivery of an event. In the worker's list until it is destroyed.
+/// What runs on a worker and must be told when the daemon drains or ends: a caller's session, an abandoned exchange,
+/// the delivery of an event. In the worker's list until it is destroyed.
 class worker_task : public worker_hook {
  public:
   /// Begin nothing new.

@@ -173,9 +173,10 @@ route_match route_table::index::function_url(std::string_view prefix, std::strin
     return {route_error::none, number, revision,
             compose(scratch, end < path.path.size() ? "" : "/", path.path.substr(end), query), route_kind::function};
   const std::size_t sent_end = slash_position(path.raw, 3);
-  if (sent_end < path.raw.size()) return {route_error::none, number, revision, target.substr(sent_end), route_kind::function};
-  return {route_error::none, number, revision,
-          query.empty() ? std::string_view("/") : compose(scratch, "/", {}, query), route_kind::function};
+  if (sent_end < path.raw.size())
+    return {route_error::none, number, revision, target.substr(sent_end), route_kind::function};
+  return {route_error::none, number, revision, query.empty() ? std::string_view("/") : compose(scratch, "/", {}, query),
+          route_kind::function};
 }
 
 /// The remainder is the normalised one: no `..` of the caller's gets above what the rewrite put in front.

@@ -45,8 +45,8 @@ struct route_match {
   std::uint32_t function = 0;          ///< index into snapshot.functions (buses); set for none and no_revision
   std::uint32_t revision = not_named;  ///< of NAME@REV: index into that function's revisions
   /// The target to forward: a view into request_view::target where the function receives what the caller sent,
-  /// otherwise into the scratch string given to match() (or of a literal). Empty unless error is none. Of an invocation:
-  /// `ID` or `ID/response`.
+  /// otherwise into the scratch string given to match() (or of a literal). Empty unless error is none. Of an
+  /// invocation: `ID` or `ID/response`.
   std::string_view target;
   route_kind kind = route_kind::function;
 };

@@ -104,16 +104,16 @@ action_call parse_dead_letters(endpoint what, const json& body, std::string& why
   dead_letter_question which;
   const auto owner = body.find("owner");
   const auto id = body.find("id");
-  const bool good = body.size() == 1 && ((owner != body.end() && owner->is_string() && !owner->get<std::string>().empty()) ||
-                                         (id != body.end() && id->is_number_integer()));
+  const bool good =
+      body.size() == 1 && ((owner != body.end() && owner->is_string() && !owner->get<std::string>().empty()) ||
+                           (id != body.end() && id->is_number_integer()));
   if (!good) {
     why = "the body must be {\"owner\": NAME}, of a trigger or a function, or {\"id\": NUMBER}";
     return {};
   }
   if (owner != body.end()) which.owner = owner->get<std::string>();
   if (id != body.end()) which.id = id->get<std::int64_t>();
-  if (what == endpoint::purge)
-    return [which](actions& of, actions::done then) { of.purge(which, std::move(then)); };
+  if (what == endpoint::purge) return [which](actions& of, actions::done then) { of.purge(which, std::move(then)); };
   return [which](actions& of, actions::done then) { of.redrive(which, std::move(then)); };
 }
 
@@ -134,7 +134,8 @@ action_call parse_action(const admin_target& target, std::string_view body, std:
     why = "this takes no query; what it needs stands in the body";
     return {};
   }
-  const bool plain = target.what == endpoint::restart || target.what == endpoint::reload || target.what == endpoint::drain;
+  const bool plain =
+      target.what == endpoint::restart || target.what == endpoint::reload || target.what == endpoint::drain;
   const json parsed = plain && body.empty() ? json::object() : parse_object(body, why);
   if (!parsed.is_object()) return {};
   std::string name(target.name);

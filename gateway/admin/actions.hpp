@@ -16,9 +16,9 @@ namespace rouse::gateway {
 
 /// Which dead letters: these, or all of one trigger or function.
 struct dead_letter_question {
-  std::string owner;                    ///< empty: of all
-  std::optional<std::int64_t> id;       ///< this one only
-  std::int64_t after = 0;               ///< of a list: those with a higher id
+  std::string owner;               ///< empty: of all
+  std::optional<std::int64_t> id;  ///< this one only
+  std::int64_t after = 0;          ///< of a list: those with a higher id
 };
 
 /// How an action went.
@@ -27,9 +27,9 @@ struct action_result {
   /// understood, but it cannot be (a configuration that is not valid, a min above the max in force).
   unsigned status = 200;
   std::string type;  ///< of 400 and above: a word, such as no-function, no-pool, no-revision, invalid-config, draining
-  std::string detail;              ///< a sentence for people: what was done, or why not and what to do
-  std::vector<std::string> lines;  ///< more, one each: a configuration's problems as FILE:LINE:COLUMN: ...
-  std::string body;                ///< JSON that is the answer, in place of the others; below 400 only
+  std::string detail;                           ///< a sentence for people: what was done, or why not and what to do
+  std::vector<std::string> lines;               ///< more, one each: a configuration's problems as FILE:LINE:COLUMN: ...
+  std::string body;                             ///< JSON that is the answer, in place of the others; below 400 only
   std::shared_ptr<const event_numbers> events;  ///< of events()
 };
 
@@ -62,8 +62,8 @@ class actions {
   virtual void purge(dead_letter_question which, done then) = 0;
 };
 
-/// The part of them that the events behind the gateway answer (gateway/events). As for actions: `then` comes on the admin
-/// thread, and not from inside.
+/// The part of them that the events behind the gateway answer (gateway/events). As for actions: `then` comes on the
+/// admin thread, and not from inside.
 class actions_on_events {
  public:
   virtual void numbers(actions::done then) = 0;

@@ -205,7 +205,8 @@ std::vector<MetricFamily> metrics_collector::Collect() const {
   }
 
   family events("rouse_events_total", "Events of a trigger, by what became of them.", MetricType::Counter);
-  family oldest("rouse_event_oldest_seconds", "Age of the trigger's first event that is not settled.", MetricType::Gauge);
+  family oldest("rouse_event_oldest_seconds", "Age of the trigger's first event that is not settled.",
+                MetricType::Gauge);
   family given_up("rouse_dead_letters_total", "Events of a trigger that were given up.", MetricType::Counter);
   family waiting("rouse_events_waiting", "Events of a trigger that wait: for a slot, or for their next try.",
                  MetricType::Gauge);

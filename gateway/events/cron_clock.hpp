@@ -24,8 +24,8 @@ struct cron_step {
   std::optional<std::chrono::sys_seconds> next;  ///< when the next one is due; nothing: never
 };
 
-/// `since`: all times up to then were dealt with. A time that is over by more than `patience` was missed (the daemon was
-/// down, the machine slept, the clock was set): it counts only with missed_runs::once. Several at once are one.
+/// `since`: all times up to then were dealt with. A time that is over by more than `patience` was missed (the daemon
+/// was down, the machine slept, the clock was set): it counts only with missed_runs::once. Several at once are one.
 [[nodiscard]] cron_step cron_due(const config::cron& when, const config::time_zone& zone, config::missed_runs missed,
                                  std::chrono::sys_seconds since, std::chrono::sys_seconds now,
                                  std::chrono::seconds patience = std::chrono::seconds(30));

@@ -46,12 +46,30 @@ std::string dump(const ordered_json& what) {
   return what.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
+/// UTF-8 without control characters but for white space.
+bool is_text(const std::string& data) {
+  const auto control = [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return (byte < 0x20 && c != '\n' && c != '\t' && c != '\r') || byte == 0x7F;
+  };
+  if (std::ranges::any_of(data, control)) return false;
+  try {
+    static_cast<void>(ordered_json(data).dump());
+    return true;
+  } catch (const ordered_json::exception&) {
+    return false;
+  }
+}
+
 /// With what was to be delivered: the event, or the request of an invocation.
 ordered_json with_content(const dead_letter& letter) {
   auto out = to_json(letter);
   if (letter.kind == dead_letter_kind::event) {
     const auto event = decode(letter.blob);
-    if (event) out["event"] = ordered_json::parse(write_structured(*event), nullptr, false);
+    if (!event) return out;
+    out["event"] = ordered_json::parse(write_structured(*event), nullptr, false);
+    // Base64 is for machines.
+    if (out["event"].contains("data_base64") && is_text(event->data)) out["data_as_text"] = event->data;
     return out;
   }
   const auto line = letter.meta.find('\n');
@@ -92,7 +110,8 @@ std::string letters(std::size_t count) {
 
 /// From the store's threads to the admin thread.
 void service::answer(actions::done then, action_result result) {
-  asio::post(around_.admin, [then = std::move(then), result = std::move(result)]() mutable { then(std::move(result)); });
+  asio::post(around_.admin,
+             [then = std::move(then), result = std::move(result)]() mutable { then(std::move(result)); });
 }
 
 event_numbers service::count(const store_usage& usage) const {
@@ -183,8 +202,7 @@ void service::redrive(dead_letter_question which, actions::done then) {
   store_->redrive(choice_of(which), std::nullopt, [this, then = std::move(then)](store_result<redriven> result) {
     if (!result) return answer(then, failed(result.error()));
     auto out = said(letters(result->moved) + " taken out, to be delivered again");
-    if (result->skipped > 0)
-      out.lines.push_back(letters(result->skipped) + " stay: " + result->first_problem);
+    if (result->skipped > 0) out.lines.push_back(letters(result->skipped) + " stay: " + result->first_problem);
     around_.log.info("by hand: {}", out.detail);
     answer(then, std::move(out));
   });

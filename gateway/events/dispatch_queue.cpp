@@ -15,7 +15,8 @@ std::chrono::milliseconds retry_rule::pause_after(unsigned made, double random,
   }
   pause = std::min(pause, max_delay);
   const auto half = pause / 2;
-  const auto spread = half + milliseconds(static_cast<std::int64_t>(random * static_cast<double>((pause - half).count())));
+  const auto spread =
+      half + milliseconds(static_cast<std::int64_t>(random * static_cast<double>((pause - half).count())));
   return std::max(spread, std::min(retry_after, longest_asked));
 }
 

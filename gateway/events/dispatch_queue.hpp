@@ -1,7 +1,7 @@
 #pragma once
 // Which of the waiting events of one trigger (or invocations of one function) may go next, and what becomes of one that
-// was tried: the order that the trigger asks for, its concurrency, its retries. Knows numbers and keys, not contents. Pure;
-// time comes in. One thread.
+// was tried: the order that the trigger asks for, its concurrency, its retries. Knows numbers and keys, not contents.
+// Pure; time comes in. One thread.
 
 #include <chrono>
 #include <cstdint>
@@ -19,14 +19,14 @@ using wall_time = std::chrono::sys_time<std::chrono::milliseconds>;
 
 /// What is remembered of an event that was tried and failed.
 struct attempts_made {
-  unsigned count = 0;       ///< tries that ended with the function's doing
+  unsigned count = 0;  ///< tries that ended with the function's doing
   wall_time first_failed{};
   wall_time next_try{};
 };
 
 /// When the next try may come after `made` failed ones: Knative's delivery rules, exponential (delay x 2^(made-1)) or
-/// linear (delay x made), at most `max_delay`, then spread evenly over the upper half, so that what failed together does
-/// not come back together. `random`: uniform in [0, 1). A Retry-After that is later counts, up to a day.
+/// linear (delay x made), at most `max_delay`, then spread evenly over the upper half, so that what failed together
+/// does not come back together. `random`: uniform in [0, 1). A Retry-After that is later counts, up to a day.
 struct retry_rule {
   unsigned attempts = 10;
   bool exponential = true;

@@ -20,8 +20,9 @@ struct event_request {
 
 /// POST / with the event. The event's `traceparent` (the extension for distributed tracing) goes on as the header, else
 /// there is a new one; so does `X-Request-Id`, made of the numbers given.
-[[nodiscard]] event_request make_request(const cloud_event& event, config::event_delivery how, std::string_view function,
-                                         std::uint64_t random_a, std::uint64_t random_b, std::uint64_t random_c);
+[[nodiscard]] event_request make_request(const cloud_event& event, config::event_delivery how,
+                                         std::string_view function, std::uint64_t random_a, std::uint64_t random_b,
+                                         std::uint64_t random_c);
 
 /// What becomes of an event by what its function did.
 enum class verdict : std::uint8_t {

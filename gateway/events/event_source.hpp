@@ -26,7 +26,7 @@ class event_source {
  public:
   struct item {
     std::uint64_t number = 0;
-    bool skip = false;  ///< settled already, or for somebody else: only its number matters
+    bool skip = false;        ///< settled already, or for somebody else: only its number matters
     bool unreadable = false;  ///< it is there, but is no event
     cloud_event event;
   };

@@ -251,7 +251,8 @@ awaitable<void> invoker::conclude(flight& one) {
   if (result.how == delivery_result::kind::answered) {
     end.status = static_cast<int>(result.status);
     if (result.cut) {
-      end.error = "the function's response is larger than `async.max_body` (" + std::to_string(rules.max_body) + " bytes)";
+      end.error =
+          "the function's response is larger than `async.max_body` (" + std::to_string(rules.max_body) + " bytes)";
     } else {
       kept_response response;
       response.status = result.status;

@@ -1,7 +1,7 @@
 #pragma once
 // The queued invocations of one function at work: takes them from the store in their order, calls the function as slots
-// are free, and keeps what came of it. Lives on one worker; shared by the service and by the coroutines that run it. As a
-// trigger, it keeps one ticket in the function's queue, so that functions take turns and none starves another.
+// are free, and keeps what came of it. Lives on one worker; shared by the service and by the coroutines that run it. As
+// a trigger, it keeps one ticket in the function's queue, so that functions take turns and none starves another.
 
 #include <atomic>
 #include <cstdint>

@@ -40,7 +40,8 @@ std::optional<kept_response> decode_response(std::string_view bytes) {
   const auto first = line_of(bytes);
   const auto status = line_of(bytes);
   if (!first || *first != version || !status) return std::nullopt;
-  if (std::from_chars(status->data(), status->data() + status->size(), out.status).ec != std::errc()) return std::nullopt;
+  if (std::from_chars(status->data(), status->data() + status->size(), out.status).ec != std::errc())
+    return std::nullopt;
   for (;;) {
     const auto line = line_of(bytes);
     if (!line) return std::nullopt;

@@ -312,8 +312,8 @@ void service::set_cron(const std::vector<plan>& wanted) {
 std::chrono::sys_seconds service::dealt_with(stream_id stream, std::int64_t newest, bool once) {
   const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
   if (newest == 0) return now;
-  const auto read = wait_for<std::vector<record>>(
-      [&](auto done) { store_->read(stream, newest - 1, 1, 1, std::move(done)); });
+  const auto read =
+      wait_for<std::vector<record>>([&](auto done) { store_->read(stream, newest - 1, 1, 1, std::move(done)); });
   if (read && !read->empty()) {
     if (const auto due = due_time_of(read->front().blob)) return *due;
   }
@@ -416,8 +416,7 @@ void service::take(intake_request request, std::function<void(intake_reply)> don
 }
 
 void service::take_event(intake_request request, std::function<void(intake_reply)> done) {
-  if (request.method != "POST")
-    return done(problem(405, "method-not-allowed", "events are sent to a bus with POST"));
+  if (request.method != "POST") return done(problem(405, "method-not-allowed", "events are sent to a bus with POST"));
   std::vector<header_view> headers;
   for (const auto& [name, value] : request.fields) headers.push_back({name, value});
   auto parsed = parse_http(headers, request.body);
@@ -483,7 +482,8 @@ void service::enqueue(intake_request request, std::function<void(intake_reply)> 
     if (!result) return done(problem_of(result.error()));
     intake_reply out;
     const auto where = "/invocations/" + result->id.text();
-    nlohmann::ordered_json body{{"id", result->id.text()}, {"status_url", where}, {"response_url", where + "/response"}};
+    nlohmann::ordered_json body{
+        {"id", result->id.text()}, {"status_url", where}, {"response_url", where + "/response"}};
     out.fields = {{"Location", where}, {"Content-Type", "application/json"}};
     out.body = body.dump() + "\n";
     done(std::move(out));
@@ -497,7 +497,8 @@ void service::take_question(const intake_request& request, std::function<void(in
   if (response) id_text.remove_suffix(std::string_view("/response").size());
   const auto id = invocation_id::parse(id_text);
   const auto unknown = [] {
-    return problem(404, "no-route", "there is no such invocation; a result is kept for `async.result_ttl` after its end");
+    return problem(404, "no-route",
+                   "there is no such invocation; a result is kept for `async.result_ttl` after its end");
   };
   if (!id || !open_) return done(unknown());
   const bool reads = request.method == "GET" || request.method == "HEAD";
@@ -511,7 +512,8 @@ void service::take_question(const intake_request& request, std::function<void(in
       if (result) return done(std::move(out));
       if (result.error().code == store_errc::not_found) return done(unknown());
       if (result.error().code == store_errc::conflict)
-        return done(problem(409, "conflict", "the invocation has begun or is over; only one that is queued can be cancelled"));
+        return done(
+            problem(409, "conflict", "the invocation has begun or is over; only one that is queued can be cancelled"));
       done(problem_of(result.error()));
     });
   }

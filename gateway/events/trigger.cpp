@@ -15,11 +15,11 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t fetch_count = 256;
-constexpr std::size_t most_here = 100'000;        // numbers and keys, of events that wait behind others
-constexpr std::size_t most_retries = 10'000;      // that wait for their next try; more would only grow
-constexpr std::size_t most_held = 8U << 20U;      // bytes of contents kept at hand
-constexpr std::uint64_t most_reply = 1U << 20U;   // bytes of a reply
-constexpr auto source_pause = 1s;                 // when the source cannot be read
+constexpr std::size_t most_here = 100'000;       // numbers and keys, of events that wait behind others
+constexpr std::size_t most_retries = 10'000;     // that wait for their next try; more would only grow
+constexpr std::size_t most_held = 8U << 20U;     // bytes of contents kept at hand
+constexpr std::uint64_t most_reply = 1U << 20U;  // bytes of a reply
+constexpr auto source_pause = 1s;                // when the source cannot be read
 constexpr auto function_gone = 5s;
 
 wall_time wall_now() {
@@ -176,7 +176,8 @@ awaitable<void> trigger::begin() {
                  });
   while (!left) co_await wait(std::nullopt);
   for (const auto& one : left->retries) {
-    auto order_key = config_->order == config::event_order::partition ? dispatch_queue::key(std::string()) : std::nullopt;
+    auto order_key =
+        config_->order == config::event_order::partition ? dispatch_queue::key(std::string()) : std::nullopt;
     while (config_->order == config::event_order::key && !stopping_) {
       const auto read = co_await read_again(one.number);
       if (read.found) order_key = key_of(read.found->event);
@@ -288,7 +289,8 @@ void trigger::take_in(event_source::batch batch) {
     end_skip();
     if (one.unreadable) {
       failure why;
-      why.detail = "what the store holds under this number is not an event: it is damaged, or of a later version of rouse";
+      why.detail =
+          "what the store holds under this number is not an event: it is damaged, or of a later version of rouse";
       queue_.add(one.number, std::nullopt);
       log_.error("trigger {}: event number {}: {}", config_->name, one.number, why.detail);
       unreadable_.insert(one.number);

@@ -41,7 +41,8 @@ struct trigger_counters {
 /// Where a trigger puts events of its own: its reply, or a dead letter for a bus. Any thread; `then` comes on any.
 class event_sink {
  public:
-  virtual void append(const std::string& bus, std::vector<std::string> encoded, std::function<void(std::string problem)> then) = 0;
+  virtual void append(const std::string& bus, std::vector<std::string> encoded,
+                      std::function<void(std::string problem)> then) = 0;
 
  protected:
   ~event_sink() = default;

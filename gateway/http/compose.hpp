@@ -18,7 +18,7 @@ namespace rouse::gateway::http {
 /// What rouse adds to a request on its way to an instance.
 struct forward_info {
   std::string_view target;           ///< as the function shall see it
-  std::string_view caller;           ///< the peer's address as text, IPv6 without brackets
+  std::string_view caller;           ///< the peer's address as text, IPv6 without brackets; empty: no X-Forwarded-*
   std::string_view scheme = "http";  ///< how the caller reached us
   std::string_view fallback_host;    ///< Host for a caller who sent none (HTTP/1.0)
   bool trusted = false;  ///< the peer is in trusted_proxies: its X-Forwarded-*, Forwarded are believed and extended

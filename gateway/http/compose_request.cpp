@@ -119,7 +119,7 @@ void compose_request(std::string& out, const request_head& head, const forward_i
   }
   to.line("X-Request-Id: ", info.request_id);
   to.line("traceparent: ", info.traceparent);
-  put_forwarding(to, head, info, host);
+  if (!info.caller.empty()) put_forwarding(to, head, info, host);
   to.put(head.upgrade_websocket ? std::string_view("Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
                                 : std::string_view("\r\n"));
 }
