@@ -9,16 +9,42 @@
 namespace rouse::gateway::events {
 namespace {
 
+bool is_full(int error) {
+  return error == ENOSPC || error == EDQUOT || error == EFBIG;
+}
+
 // SQLite knows ENOSPC as SQLITE_FULL in most places, a quota or a file size limit nowhere.
 store_errc classify(int code, int system_error) {
   const int primary = code & 0xff;
   if (primary == SQLITE_FULL) return store_errc::storage_full;
   if (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN) {
-    if (system_error == ENOSPC || system_error == EDQUOT || system_error == EFBIG) return store_errc::storage_full;
+    if (is_full(system_error)) return store_errc::storage_full;
     return store_errc::io;
   }
   if (primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB) return store_errc::corrupt;
   return store_errc::io;
+}
+
+int last_error_of(sqlite3* on, int which) {
+  sqlite3_file* file = nullptr;
+  int error = 0;
+  if (sqlite3_file_control(on, "main", which, &file) != SQLITE_OK || file == nullptr || file->pMethods == nullptr)
+    return 0;
+  file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &error);
+  return error;
+}
+
+// sqlite3_system_errno() is errno at the end of the call, when what undid it may have changed it; the files remember.
+// They also remember errors of long ago, so only what explains this one is believed.
+int system_error_of(sqlite3* on, int code) {
+  if ((code & 0xff) == SQLITE_IOERR) {
+    for (const int which : {SQLITE_FCNTL_JOURNAL_POINTER, SQLITE_FCNTL_FILE_POINTER}) {
+      const int error = last_error_of(on, which);
+      const bool writing = code == SQLITE_IOERR_WRITE || code == SQLITE_IOERR_TRUNCATE;
+      if (writing && is_full(error)) return error;
+    }
+  }
+  return sqlite3_system_errno(on);
 }
 
 }  // namespace
@@ -56,7 +82,7 @@ connection::~connection() {
 }
 
 void connection::fail(int code) const {
-  throw sql_error(code, sqlite3_system_errno(handle_), sqlite3_errmsg(handle_));
+  throw sql_error(code, system_error_of(handle_, code), sqlite3_errmsg(handle_));
 }
 
 void connection::run(const char* sql) {
@@ -102,7 +128,7 @@ bool statement::step() {
   if (code == SQLITE_ROW) return true;
   if (code == SQLITE_DONE) return false;
   sqlite3* on = sqlite3_db_handle(handle_.get());
-  sql_error error(code, sqlite3_system_errno(on), sqlite3_errmsg(on));
+  sql_error error(code, system_error_of(on, code), sqlite3_errmsg(on));
   sqlite3_reset(handle_.get());
   throw error;
 }
