@@ -27,10 +27,10 @@ struct action_result {
   /// understood, but it cannot be (a configuration that is not valid, a min above the max in force).
   unsigned status = 200;
   std::string type;  ///< of 400 and above: a word, such as no-function, no-pool, no-revision, invalid-config, draining
-  std::string detail;                           ///< a sentence for people: what was done, or why not and what to do
-  std::vector<std::string> lines;               ///< more, one each: a configuration's problems as FILE:LINE:COLUMN: ...
-  std::string body;                             ///< JSON that is the answer, in place of the others; below 400 only
-  std::shared_ptr<const event_numbers> events;  ///< of events()
+  std::string detail;              ///< a sentence for people: what was done, or why not and what to do
+  std::vector<std::string> lines;  ///< more, one each: a configuration's problems as FILE:LINE:COLUMN: ...
+  std::string body{};              ///< JSON that is the answer, in place of the others; below 400 only
+  std::shared_ptr<const event_numbers> events{};  ///< of events()
 };
 
 class actions {

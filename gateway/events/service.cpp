@@ -248,7 +248,8 @@ std::string service::begin_trigger(const plan& what) {
     entry = streams_.at(what.stream);
   }
   const auto* const bus = std::get_if<config::bus_source>(&what.config->source);
-  const bool earliest = !bus || bus->start == config::event_start::earliest;
+  // A cron trigger that was taken out and comes back has no business with the times of before.
+  const bool earliest = bus && bus->start == config::event_start::earliest;
   const auto consumer =
       store_->consumer(what.config->name, entry->stream, earliest ? start_at::earliest : start_at::latest);
   if (!consumer) return consumer.error().text;
@@ -490,33 +491,47 @@ void service::enqueue(intake_request request, std::function<void(intake_reply)> 
   });
 }
 
+namespace {
+
+intake_reply unknown_invocation() {
+  return problem(404, "no-route", "there is no such invocation; a result is kept for `async.result_ttl` after its end");
+}
+
+}  // namespace
+
+/// How long the end is remembered is its function's to say.
+void service::cancel(const invocation_id& id, std::function<void(intake_reply)> done) {
+  store_->look_up(id, [this, id, done = std::move(done)](store_result<invocation_status> found) {
+    if (!found) return done(found.error().code == store_errc::not_found ? unknown_invocation() : problem_of(found.error()));
+    const auto view = around_.view();
+    const auto* const function = find_function(*view, found->function);
+    const auto ttl = function ? function->async.result_ttl : config::async().result_ttl;
+    store_->cancel(id, ttl, [done](store_result<void> result) {
+      intake_reply out;
+      out.status = 204;
+      if (result) return done(std::move(out));
+      if (result.error().code == store_errc::not_found) return done(unknown_invocation());
+      if (result.error().code == store_errc::conflict) {
+        return done(problem(409, "conflict",
+                            "the invocation has begun or is over; only one that is queued can be cancelled"));
+      }
+      done(problem_of(result.error()));
+    });
+  });
+}
+
 /// /invocations/ID[/response].
 void service::take_question(const intake_request& request, std::function<void(intake_reply)> done) {
   std::string_view id_text(request.name);
   const bool response = id_text.ends_with("/response");
   if (response) id_text.remove_suffix(std::string_view("/response").size());
   const auto id = invocation_id::parse(id_text);
-  const auto unknown = [] {
-    return problem(404, "no-route",
-                   "there is no such invocation; a result is kept for `async.result_ttl` after its end");
-  };
+  const auto unknown = &unknown_invocation;
   if (!id || !open_) return done(unknown());
   const bool reads = request.method == "GET" || request.method == "HEAD";
   if (!reads && !(request.method == "DELETE" && !response))
     return done(problem(405, "method-not-allowed", "an invocation is read with GET and cancelled with DELETE"));
-  if (request.method == "DELETE") {
-    std::chrono::milliseconds ttl(3'600'000);
-    return store_->cancel(*id, ttl, [done = std::move(done), unknown](store_result<void> result) {
-      intake_reply out;
-      out.status = 204;
-      if (result) return done(std::move(out));
-      if (result.error().code == store_errc::not_found) return done(unknown());
-      if (result.error().code == store_errc::conflict)
-        return done(
-            problem(409, "conflict", "the invocation has begun or is over; only one that is queued can be cancelled"));
-      done(problem_of(result.error()));
-    });
-  }
+  if (request.method == "DELETE") return cancel(*id, std::move(done));
   if (response) {
     return store_->response(*id, [done = std::move(done), unknown](store_result<std::string> result) {
       if (!result && result.error().code == store_errc::conflict)

@@ -83,6 +83,7 @@ class service final : public intake, public event_sink, public actions_on_events
   void on_growth(const std::string& stream, std::int64_t last);
   void take_event(intake_request request, std::function<void(intake_reply)> done);
   void take_call(intake_request request, std::function<void(intake_reply)> done);
+  void cancel(const invocation_id& id, std::function<void(intake_reply)> done);
   void take_question(const intake_request& request, std::function<void(intake_reply)> done);
   void enqueue(intake_request request, std::function<void(intake_reply)> done);
   void poke_invoker(const std::string& function);

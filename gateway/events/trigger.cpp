@@ -152,7 +152,9 @@ awaitable<void> trigger::run() {
     if (!has_slot) {
       queue_.put_back(one->number);
       const auto& why = one->going->result();
-      if (!stopping_) pause(why.detail, std::max<std::chrono::milliseconds>(why.retry_after, 1ms));
+      if (!stopping_)
+        pause("function " + (one->to_dead_letters ? names_.dead_function : names_.function) + ": " + why.detail,
+              std::max<std::chrono::milliseconds>(why.retry_after, 1ms));
       continue;
     }
     worker_.spawn(fly(std::move(one)));
@@ -349,7 +351,8 @@ void trigger::conclude(const std::shared_ptr<flight>& one) {
       return fail(one, 0ms, true);
     case verdict::refused:
       queue_.put_back(one->number);
-      pause(result.detail, std::max<std::chrono::milliseconds>(result.retry_after, 1ms));
+      pause("function " + (one->to_dead_letters ? names_.dead_function : names_.function) + ": " + result.detail,
+            std::max<std::chrono::milliseconds>(result.retry_after, 1ms));
       return wake();
   }
 }
@@ -467,7 +470,7 @@ void trigger::pause(const std::string& why, std::chrono::milliseconds time) {
   {
     const std::lock_guard lock(why_mutex_);
     if (!why.empty() && why != why_paused_)
-      log_.warn("trigger {}: waits, for its function {} takes nothing: {}", config_->name, names_.function, why);
+      log_.warn("trigger {}: nothing is delivered for now: {}", config_->name, why);
     why_paused_ = why;
   }
   if (why.empty()) {

@@ -93,6 +93,21 @@ class fake_actions final : public gateway::actions {
   }
   void reload(done then) override { note("reload", std::move(then)); }
   void drain(done then) override { note("drain", std::move(then)); }
+  /// Asked at every scrape too, so it is not written down.
+  void events(done then) override {
+    gateway::action_result result;
+    result.events = numbers;
+    boost::asio::post(admin_, [then = std::move(then), result] { then(result); });
+  }
+  void dead_letters(gateway::dead_letter_question which, done then) override {
+    note("dead-letters " + text(which) + " after " + std::to_string(which.after), std::move(then));
+  }
+  void redrive(gateway::dead_letter_question which, done then) override {
+    note("redrive " + text(which), std::move(then));
+  }
+  void purge(gateway::dead_letter_question which, done then) override { note("purge " + text(which), std::move(then)); }
+
+  std::shared_ptr<const gateway::event_numbers> numbers = std::make_shared<const gateway::event_numbers>();
 
   void answer_with(gateway::action_result result) {
     const std::lock_guard lock(mutex_);
@@ -110,6 +125,9 @@ class fake_actions final : public gateway::actions {
   }
 
  private:
+  static std::string text(const gateway::dead_letter_question& which) {
+    return which.id ? "#" + std::to_string(*which.id) : which.owner.empty() ? "all" : which.owner;
+  }
   void note(std::string what, done then) {
     const std::lock_guard lock(mutex_);
     asked_.push_back(std::move(what));

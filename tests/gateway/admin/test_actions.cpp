@@ -27,6 +27,8 @@ const std::vector<endpoint_case> all{
     {"PUT", "/api/v1/functions/hello/traffic", R"({"v2": 10, "v1": 90})", "traffic hello v1=90 v2=10"},
     {"POST", "/api/v1/functions/hello/restart", "{}", "restart hello"},
     {"PUT", "/api/v1/pools/cloud/cordon", R"({"cordoned": true})", "cordon cloud"},
+    {"POST", "/api/v1/dead-letters/redrive", R"({"owner": "bill"})", "redrive bill"},
+    {"POST", "/api/v1/dead-letters/purge", R"({"id": 12})", "purge #12"},
     {"POST", "/api/v1/reload", "{}", "reload"},
     {"POST", "/api/v1/drain", "", "drain"},
 };
@@ -55,6 +57,60 @@ TEST_CASE("each action is asked for once, and its result is the answer") {
   const auto begun = admin.change("POST", "/api/v1/drain", "");
   CHECK(status_of(begun) == 202);
   CHECK(json::parse(body_of(begun))["lines"] == json{"first", "second"});
+}
+
+TEST_CASE("dead letters and triggers are read without changing anything") {
+  running_admin admin;
+  gateway::action_result listed;
+  listed.body = "{\"dead_letters\": []}\n";
+  admin.actions.answer_with(listed);
+  CHECK(body_of(admin.get("/api/v1/dead-letters")) == listed.body);
+  CHECK(status_of(admin.get("/api/v1/dead-letters?owner=bill&after=7")) == 200);
+  CHECK(status_of(admin.get("/api/v1/dead-letters/12")) == 200);
+  CHECK(admin.actions.asked() ==
+        asked{"dead-letters all after 0", "dead-letters bill after 7", "dead-letters #12 after 0"});
+  for (const char* wrong : {"/api/v1/dead-letters?owner=", "/api/v1/dead-letters?of=bill",
+                            "/api/v1/dead-letters?after=x", "/api/v1/dead-letters/twelve"}) {
+    INFO(wrong);
+    CHECK(status_of(admin.get(wrong)) == 400);
+  }
+  CHECK(admin.actions.asked().empty());
+
+  gateway::event_numbers numbers;
+  gateway::event_numbers::trigger one;
+  one.name = "bill";
+  one.source = "bus orders";
+  one.function = "billing";
+  one.delivered = 5;
+  one.dead = 1;
+  one.waiting = 3;
+  one.oldest = std::chrono::milliseconds(2500);
+  one.paused = "no room";
+  numbers.triggers.push_back(one);
+  numbers.queues.push_back({"thumb", 4, 400, 1, ""});
+  numbers.dead.push_back({"bill", 1});
+  admin.actions.numbers = std::make_shared<const gateway::event_numbers>(numbers);
+  const auto shown = json::parse(body_of(admin.get("/api/v1/triggers")));
+  CHECK(shown["triggers"]["bill"]["delivered"] == 5);
+  CHECK(shown["triggers"]["bill"]["oldest_ms"] == 2500);
+  CHECK(shown["triggers"]["bill"]["paused"] == "no room");
+  CHECK(shown["queues"]["thumb"]["requests"] == 4);
+  const auto metrics = body_of(admin.get("/metrics"));
+  INFO(metrics);
+  CHECK(holds(metrics, "rouse_events_total{trigger=\"bill\",outcome=\"delivered\"} 5"));
+  CHECK(holds(metrics, "rouse_event_oldest_seconds{trigger=\"bill\"} 2.5"));
+  CHECK(holds(metrics, "rouse_dead_letters_total{trigger=\"bill\"} 1"));
+  CHECK(holds(metrics, "rouse_queue_depth{function=\"thumb\"} 4"));
+}
+
+TEST_CASE("a choice of dead letters says which") {
+  running_admin admin;
+  for (const char* wrong :
+       {"", "{}", R"({"owner": ""})", R"({"owner": "a", "id": 1})", R"({"id": "1"})", R"({"all": true})"}) {
+    INFO(wrong);
+    CHECK(status_of(admin.change("POST", "/api/v1/dead-letters/purge", wrong)) == 400);
+  }
+  CHECK(admin.actions.asked().empty());
 }
 
 TEST_CASE("a refusal is a problem with its lines") {
