@@ -13,5 +13,8 @@ class Note(BaseHTTPRequestHandler):
         self.send_response(204)
         self.end_headers()
 
+    def log_message(self, *_):
+        pass  # no line of its own for each request
+
 
 ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Note).serve_forever()
