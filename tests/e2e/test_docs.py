@@ -27,6 +27,25 @@ def commands(path):
     return [line.strip() for line in path.read_text().splitlines() if line.startswith(starts)]
 
 
+def event_commands(path):
+    """Lines of indented code that one types against a running example, in order."""
+    starts = ("    curl ", "    rouse ")
+    return [line.strip() for line in path.read_text().splitlines() if line.startswith(starts)]
+
+
+def example(name):
+    """A config of config/examples with ports and folders that suit the harness."""
+    text = (ROOT / "config" / "examples" / name).read_text()
+    for old, new in (
+        ("listen: 127.0.0.1:8080", 'listen: "{listen}"'),
+        ("admin: 127.0.0.1:9080", 'admin: "{admin}"'),
+        ("directory: functions", f"directory: {ROOT / 'config' / 'examples' / 'functions'}"),
+    ):
+        assert old in text, f"{name} has no `{old}` any more"
+        text = text.replace(old, new)
+    return text
+
+
 def indented_after(path, heading):
     """The first indented block below a heading."""
     text = path.read_text().partition(f"\n{heading}\n")[2]
@@ -77,6 +96,36 @@ class Docs(unittest.TestCase):
                             if word.endswith((".csv", ".yaml")):
                                 self.assertTrue((folder / word).stat().st_size > 0, word)
         self.assertGreaterEqual(count, 4)
+
+    def test_the_commands_of_events_work_against_their_example(self):
+        with Daemon(example("events.yaml")) as rouse, tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "rouse").symlink_to(Path(ROUSE_BIN).resolve())
+            (folder / ".curlrc").write_text("fail\nsilent\nshow-error\n")
+            environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "CURL_HOME": name,
+                           "ROUSE_ADMIN": f"http://127.0.0.1:{rouse.admin_port}"}
+            said = {}
+
+            def run(command):
+                return subprocess.run(command, shell=True, env=environment, text=True, timeout=scaled(60),
+                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+
+            for command in event_commands(ROOT / "docs" / "events.md"):
+                with self.subTest(command):
+                    command = command.replace(":8080/", f":{rouse.port}/").replace(":9080/", f":{rouse.admin_port}/")
+                    if " -d " not in command:  # asks for what may still be on its way
+                        command = command.replace("/ID", said.get("id", "/ID"))
+                        wait_for(lambda: run(command).returncode == 0, 30, command)
+                        said[command] = run(command).stdout
+                        continue
+                    done = run(command)
+                    self.assertEqual(done.returncode, 0, done.stdout)
+                    self.assertIn(" 202 ", done.stdout)
+                    if found := re.search(r"Location: /invocations(/\S+)", done.stdout):
+                        said["id"] = found[1]
+            self.assertIn("no amount", said["rouse dead-letters show 1"])
+            self.assertIn("a report about May", "".join(said.values()))
+            wait_for(lambda: "bill-1" in run("rouse logs note").stdout and "bill-2" in run("rouse logs note").stdout, 30)
 
     def test_every_plot_is_shown_and_every_link_leads_somewhere(self):
         shown = set()
