@@ -255,11 +255,33 @@ std::vector<MetricFamily> metrics_collector::Collect() const {
   build.add({{"version", version()}}, 1);
 
   std::vector<MetricFamily> all;
-  for (auto* each : {&out.requests,  &out.request_duration, &out.park_duration, &out.cold_start_duration,
-                     &out.in_flight, &out.parked,           &out.instances,     &out.desired,
-                     &out.decisions, &out.start_failures,   &out.retries,       &out.shed,
-                     &out.ejections, &pool_instances,       &pool_reserved,     &pool_cost,
-                     &control_wait,  &connections,          &unmatched,         &build}) {
+  for (auto* each : {&out.requests,
+                     &out.request_duration,
+                     &out.park_duration,
+                     &out.cold_start_duration,
+                     &out.in_flight,
+                     &out.parked,
+                     &out.instances,
+                     &out.desired,
+                     &out.decisions,
+                     &out.start_failures,
+                     &out.retries,
+                     &out.shed,
+                     &out.ejections,
+                     &pool_instances,
+                     &pool_reserved,
+                     &pool_cost,
+                     &control_wait,
+                     &events,
+                     &oldest,
+                     &given_up,
+                     &waiting,
+                     &depth,
+                     &bytes,
+                     &dead,
+                     &connections,
+                     &unmatched,
+                     &build}) {
     std::move(*each).move_to(all);
   }
   return all;

@@ -502,7 +502,8 @@ intake_reply unknown_invocation() {
 /// How long the end is remembered is its function's to say.
 void service::cancel(const invocation_id& id, std::function<void(intake_reply)> done) {
   store_->look_up(id, [this, id, done = std::move(done)](store_result<invocation_status> found) {
-    if (!found) return done(found.error().code == store_errc::not_found ? unknown_invocation() : problem_of(found.error()));
+    if (!found)
+      return done(found.error().code == store_errc::not_found ? unknown_invocation() : problem_of(found.error()));
     const auto view = around_.view();
     const auto* const function = find_function(*view, found->function);
     const auto ttl = function ? function->async.result_ttl : config::async().result_ttl;
@@ -512,8 +513,8 @@ void service::cancel(const invocation_id& id, std::function<void(intake_reply)> 
       if (result) return done(std::move(out));
       if (result.error().code == store_errc::not_found) return done(unknown_invocation());
       if (result.error().code == store_errc::conflict) {
-        return done(problem(409, "conflict",
-                            "the invocation has begun or is over; only one that is queued can be cancelled"));
+        return done(
+            problem(409, "conflict", "the invocation has begun or is over; only one that is queued can be cancelled"));
       }
       done(problem_of(result.error()));
     });
