@@ -65,6 +65,7 @@ delivery::~delivery() {
 
 /// Sets the revision by the worker's view of now.
 bool delivery::choose() {
+  const auto before = std::move(view_);  // what counters_ points to lives in it
   view_ = worker_.current_view();
   const auto& functions = view_->view->snapshot->functions;
   const auto at = std::ranges::lower_bound(functions, what_.function, {}, &config::function::name);

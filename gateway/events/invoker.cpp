@@ -18,6 +18,7 @@ constexpr std::size_t take_bytes = 4U << 20U;
 constexpr std::uint64_t most_in_flight = 256;  // of one function; its slots bound it first, where it has a limit
 constexpr auto store_pause = 1s;
 constexpr auto longest_pause = 5s;
+constexpr auto told_again = 60s;
 
 wall_time wall_now() {
   return std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
@@ -276,8 +277,12 @@ std::string invoker::paused_because() const {
 void invoker::pause(const std::string& why, std::chrono::milliseconds time) {
   {
     const std::lock_guard lock(why_mutex_);
-    if (!why.empty() && why != why_paused_)
-      log_.warn("function {}: queued invocations wait, for it takes nothing: {}", function_, why);
+    // A reason that comes and goes is told now and then.
+    if (const auto now = wall_now(); !why.empty() && (why != told_ || now - told_at_ >= told_again)) {
+      log_.warn("function {}: no queued invocation is made for now: {}", function_, why);
+      told_ = why;
+      told_at_ = now;
+    }
     why_paused_ = why;
   }
   if (why.empty()) {

@@ -66,6 +66,8 @@ class invoker final : public worker_task, public std::enable_shared_from_this<in
   bool stopping_ = false;
   mutable std::mutex why_mutex_;
   std::string why_paused_;
+  std::string told_;  ///< the reason that was logged last
+  wall_time told_at_{};
 };
 
 /// What an invocation's `meta` holds besides its head: the revision that its caller named.

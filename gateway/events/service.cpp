@@ -151,11 +151,13 @@ std::string service::begin_invocations() {
 std::string service::prepare_stream(const std::string& name, std::chrono::milliseconds retention) {
   const auto made = store_->stream(name, retention);
   if (!made) return made.error().text;
-  const std::lock_guard lock(mutex_);
-  if (streams_.contains(name)) return {};
-  auto entry = std::make_shared<bus_entry>();
-  entry->stream = *made;
-  streams_.emplace(name, entry);
+  {
+    const std::lock_guard lock(mutex_);
+    if (streams_.contains(name)) return {};
+    auto entry = std::make_shared<bus_entry>();
+    entry->stream = *made;
+    streams_.emplace(name, entry);
+  }
   store_->on_growth(*made, [this, name](std::int64_t last) { on_growth(name, last); });
   return {};
 }
@@ -373,7 +375,7 @@ void service::add_backlog() {
   const auto view = around_.view();
   std::map<std::string, std::uint64_t> waiting;
   for (const auto& [name, one] : triggers_) {
-    if (one.second) waiting[one.first->function] += one.second->counters().waiting.load(std::memory_order_relaxed);
+    if (one.second) waiting[one.first->function] += one.second->counters().runnable.load(std::memory_order_relaxed);
   }
   for (const auto& [function, count] : waiting) {
     const auto& functions = view->snapshot->functions;

@@ -20,7 +20,8 @@ constexpr std::size_t most_retries = 10'000;     // that wait for their next try
 constexpr std::size_t most_held = 8U << 20U;     // bytes of contents kept at hand
 constexpr std::uint64_t most_reply = 1U << 20U;  // bytes of a reply
 constexpr auto source_pause = 1s;                // when the source cannot be read
-constexpr auto function_gone = 5s;
+constexpr auto longest_pause = 5s;               // the function may be well again sooner than it was thought
+constexpr auto told_again = 60s;
 
 wall_time wall_now() {
   return std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
@@ -164,7 +165,7 @@ awaitable<void> trigger::run() {
   source_->end();
   unlink();
   running_ = false;
-  counters_.waiting = counters_.waiting_retry = counters_.in_flight = 0;
+  counters_.waiting = counters_.runnable = counters_.waiting_retry = counters_.in_flight = 0;
   if (then_) then_();
 }
 
@@ -442,6 +443,8 @@ void trigger::give_up(const std::shared_ptr<flight>& one, const failure& why) {
   event.extensions["deadletterreason"].value = why.detail;
   event.extensions["deadletterattempts"] = extension{std::to_string(why.attempts), extension_type::integer};
   event.extensions["deadletterstatus"] = extension{std::to_string(why.status), extension_type::integer};
+  if (validate(event))
+    event.extensions["deadletterreason"].value = "it cannot stand in an attribute; see the log of rouse";
   sink_.append(names_.dead_bus, {encode(event)}, [self = shared_from_this(), back](std::string problem) {
     self->worker_.post([back, done = problem.empty()] { back(done); });
   });
@@ -469,20 +472,25 @@ void trigger::given_up(const std::shared_ptr<flight>& one, bool done) {
 void trigger::pause(const std::string& why, std::chrono::milliseconds time) {
   {
     const std::lock_guard lock(why_mutex_);
-    if (!why.empty() && why != why_paused_)
+    // A reason that comes and goes is told now and then.
+    if (const auto now = wall_now(); !why.empty() && (why != told_ || now - told_at_ >= told_again)) {
       log_.warn("trigger {}: nothing is delivered for now: {}", config_->name, why);
+      told_ = why;
+      told_at_ = now;
+    }
     why_paused_ = why;
   }
   if (why.empty()) {
     paused_until_.reset();
   } else {
-    paused_until_ = wall_now() + std::min<std::chrono::milliseconds>(time, function_gone);
+    paused_until_ = wall_now() + std::min<std::chrono::milliseconds>(time, longest_pause);
   }
 }
 
 void trigger::show() {
   counters_.in_flight = queue_.in_flight();
   counters_.waiting_retry = queue_.waiting_for_retry();
+  counters_.runnable = source_->unfetched() + queue_.ready();
   counters_.waiting = source_->unfetched() + queue_.size() - queue_.in_flight() - queue_.waiting_for_retry();
 }
 

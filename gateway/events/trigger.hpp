@@ -34,7 +34,8 @@ struct trigger_counters {
   activator::counter dead;       ///< events given up
   activator::counter filtered;   ///< events that the filter did not let through
   std::atomic<std::uint64_t> in_flight{0};
-  std::atomic<std::uint64_t> waiting{0};        ///< that may go as soon as there is a slot, unread ones included
+  std::atomic<std::uint64_t> waiting{0};        ///< for a slot, or behind others of their key; unread ones included
+  std::atomic<std::uint64_t> runnable{0};       ///< of those, the ones that only wait for a slot
   std::atomic<std::uint64_t> waiting_retry{0};  ///< that wait for the time of their next try
 };
 
@@ -126,6 +127,8 @@ class trigger final : public worker_task, public std::enable_shared_from_this<tr
   std::optional<wall_time> fetch_again_at_;
   mutable std::mutex why_mutex_;
   std::string why_paused_;
+  std::string told_;  ///< the reason that was logged last
+  wall_time told_at_{};
   std::function<void()> then_;
 };
 
