@@ -396,7 +396,7 @@ void delivery::explain() {
   if (interrupted_ == interruption::daemon_ends || interrupted_ == interruption::withdrawn) {
     result_.type = "draining";
     result_.status = 503;
-    if (!wrote_any_) result_.how = delivery_result::kind::refused;
+    result_.how = delivery_result::kind::refused;  // our doing: no attempt
   } else if (interrupted_ != interruption::none) {
     result_.how = delivery_result::kind::timed_out;
     result_.status = 504;

@@ -38,7 +38,7 @@ struct delivery_result {
     answered,   ///< the function's whole response is here
     broken,     ///< the connection broke before the response was over, or what came is not valid
     timed_out,  ///< `timeout`, `stream_idle_timeout` or `max_duration`
-    refused,    ///< by rouse itself, before the function saw any of it: no attempt
+    refused,    ///< by rouse itself, or cut off by its end: no attempt
   } how = kind::refused;
   unsigned status = 0;
   std::vector<std::pair<std::string, std::string>> fields;  ///< of the response, hop-by-hop ones left out
