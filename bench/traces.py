@@ -6,13 +6,14 @@
 
 KIND is the shape of the day; 100 % of it is --rps, over all functions together:
   two-peaks   60 % from 10 to 12 and from 18 to 20 o'clock, 10 % otherwise
-  office      a working day: up from 8 o'clock, a dip at noon, down to 2 % by 19 o'clock
+  office      a working day: peaks in the morning and in the afternoon, a dip at noon, 2 % at night and at weekends
   bulk        a night job: 100 % from 2 to 4 o'clock, 1 % otherwise
   flash       10 %, and 100 % from one minute to the next at 12 o'clock, which ebbs over an hour
   waves       between 10 and 100 %, 24 times
   gaps        100 % for half an hour of every third hour, else nothing
 
-With --length the same day passes in less time: --length 3600 makes an hour of it, and 12 o'clock is at its half.
+With --days 7 it goes on for a week, which begins on a Monday. With --length a day passes in less time: --length 3600 makes an
+hour of it, and 12 o'clock is at its half.
 """
 
 import argparse
@@ -27,7 +28,9 @@ def two_peaks(hour):
     return 0.6 if 10 <= hour < 12 or 18 <= hour < 20 else 0.1
 
 
-def office(hour):
+def office(hour, weekday=0):
+    if weekday >= 5:
+        return 0.02
     day = max(0.0, math.sin(math.pi * (hour - 7.5) / 11.5)) if 7.5 <= hour < 19 else 0.0
     lunch = 0.35 * math.exp(-(((hour - 12.5) / 0.6) ** 2))
     return max(0.02, day - lunch)
@@ -59,13 +62,15 @@ def shares(functions, skew):
 
 
 def share_at(kind, at, interval, length):
-    """The part of 100 % in the interval that begins at `at`, by its middle."""
-    return KINDS[kind]((at + interval / 2) / length * 24)
+    """The part of 100 % in the interval that begins at `at`, by its middle. Day 0 is a Monday."""
+    day, within = divmod(at + interval / 2, length)
+    hour = within / length * 24
+    return office(hour, int(day) % 7) if kind == "office" else KINDS[kind](hour)
 
 
-def rows(kind, functions, rps, interval, length, skew, rng):
+def rows(kind, functions, rps, interval, length, days, skew, rng):
     parts = shares(functions, skew)
-    for at in range(0, length, interval):
+    for at in range(0, days * length, interval):
         expected = rps * interval * share_at(kind, at, interval, length)
         for index, part in enumerate(parts):
             mean = expected * part
@@ -96,6 +101,7 @@ def main():
     parser.add_argument("--requests", type=int, help="in all, about; instead of --rps")
     parser.add_argument("--interval", type=int, default=60, help="seconds of a row; default: 60")
     parser.add_argument("--length", type=int, default=DAY, help="seconds of the day; default: 86400")
+    parser.add_argument("--days", type=int, default=1, help="default: 1")
     parser.add_argument("--skew", type=float, default=1, help="how unequal functions are: 0 all alike; default: 1")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--yaml", metavar="FILE", help="write a configuration with these functions there")
@@ -103,11 +109,11 @@ def main():
     parser.add_argument("--min", type=int, default=0, help="for --yaml; default: 0")
     parser.add_argument("--max", type=int, default=20, help="for --yaml; default: 20")
     given = parser.parse_args()
-    if given.functions < 1 or given.interval < 1 or given.length < 1 or given.length % given.interval:
-        parser.error("--functions must be at least 1, and --interval must divide --length (a day: 86400 seconds)")
+    if given.functions < 1 or given.interval < 1 or given.length < 1 or given.days < 1 or given.length % given.interval:
+        parser.error("--functions and --days must be at least 1, and --interval must divide --length (a day: 86400 seconds)")
     rps = given.rps
     if given.requests:
-        starts = range(0, given.length, given.interval)
+        starts = range(0, given.days * given.length, given.interval)
         shape = sum(share_at(given.kind, at, given.interval, given.length) for at in starts)
         rps = given.requests / (shape * given.interval)
     if given.yaml:
@@ -116,7 +122,9 @@ def main():
     out = sys.stdout
     out.write("time,function,requests\n")
     rng = random.Random(given.seed)
-    for at, index, count in rows(given.kind, given.functions, rps, given.interval, given.length, given.skew, rng):
+    for at, index, count in rows(
+        given.kind, given.functions, rps, given.interval, given.length, given.days, given.skew, rng
+    ):
         out.write(f"{at},{name(index)},{count}\n")
 
 
