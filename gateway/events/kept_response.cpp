@@ -40,8 +40,9 @@ std::optional<kept_response> decode_response(std::string_view bytes) {
   const auto first = line_of(bytes);
   const auto status = line_of(bytes);
   if (!first || *first != version || !status) return std::nullopt;
-  if (std::from_chars(status->data(), status->data() + status->size(), out.status).ec != std::errc())
-    return std::nullopt;
+  const auto* const end = status->data() + status->size();
+  const auto [at, problem] = std::from_chars(status->data(), end, out.status);
+  if (problem != std::errc() || at != end || out.status < 100 || out.status > 999) return std::nullopt;
   for (;;) {
     const auto line = line_of(bytes);
     if (!line) return std::nullopt;

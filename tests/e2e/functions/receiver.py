@@ -1,6 +1,7 @@
 """Writes down every request as one line of JSON in the file RECORD, and answers as the file RULES says at that moment:
-a list of {"match": TEXT, "status": N, "headers": {}, "body": TEXT, "sleep": S, "times": N}; the first one whose TEXT
-stands in the request's headers or body counts, for the first N requests that it matches; else 204."""
+a list of {"match": TEXT, "status": N, "headers": {}, "body": TEXT, "sleep": S, "wait": FILE, "times": N}; the first one
+whose TEXT stands in the request's path, headers or body counts, for the first N requests that it matches; else 204. One
+that has a `wait` is noted in RECORD.begun when it comes, and answered once the FILE is there."""
 
 import json
 import os
@@ -41,6 +42,11 @@ class Handler(BaseHTTPRequestHandler):
         line = json.dumps({"method": self.command, "path": self.path, "headers": fields, "body": body, "pid": os.getpid()})
         rule = rule_for(line)
         begun = time.time()
+        if "wait" in rule:
+            with lock, open(RECORD + ".begun", "a") as file:
+                file.write(line + "\n")
+            while not os.path.exists(rule["wait"]):
+                time.sleep(0.01)
         time.sleep(rule.get("sleep", 0))
         answer = rule.get("body", "").encode()
         with lock, open(RECORD, "a") as file:
