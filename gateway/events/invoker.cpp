@@ -161,6 +161,10 @@ awaitable<void> invoker::run() {
       }
       continue;
     }
+    if (!store_.is_wanted(taken_.front().id)) {
+      taken_.pop_front();
+      continue;
+    }
     const auto* const now = settings();
     if (!now) {
       pause("the function is not in the configuration any more", longest_pause);
@@ -180,6 +184,7 @@ awaitable<void> invoker::run() {
       if (!stopping_) pause(detail, std::max<std::chrono::milliseconds>(retry_after, 1ms));
       continue;
     }
+    if (!store_.begin(one->call.id)) continue;  // cancelled; the slot is given back with `one`
     in_flight_.fetch_add(1, std::memory_order_relaxed);
     worker_.spawn(fly(std::move(one)));
   }

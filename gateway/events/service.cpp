@@ -536,7 +536,7 @@ void service::take_question(const intake_request& request, std::function<void(in
   if (response) {
     return store_->response(*id, [done = std::move(done), unknown](store_result<std::string> result) {
       if (!result && result.error().code == store_errc::conflict)
-        return done(problem(409, "conflict", "there is no response yet: ask again later"));
+        return done(problem(409, "conflict", result.error().text));
       if (!result && result.error().code == store_errc::not_found) return done(unknown());
       if (!result) return done(problem_of(result.error()));
       auto kept = decode_response(*result);

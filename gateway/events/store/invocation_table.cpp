@@ -127,14 +127,28 @@ std::int64_t invocation_table::number() {
   return next_number_++;
 }
 
-void invocation_table::mark_running(std::int64_t seq, running_entry entry) {
-  const std::lock_guard lock(running_mutex_);
-  running_.insert_or_assign(seq, entry);
+void invocation_table::mark_taken(std::int64_t seq, taken_entry entry) {
+  const std::lock_guard lock(taken_mutex_);
+  taken_.insert_or_assign(seq, entry);
 }
 
 bool invocation_table::is_running(std::int64_t seq) const {
-  const std::lock_guard lock(running_mutex_);
-  return running_.contains(seq);
+  const std::lock_guard lock(taken_mutex_);
+  const auto at = taken_.find(seq);
+  return at != taken_.end() && at->second.begun;
+}
+
+bool invocation_table::is_taken(std::int64_t seq) const {
+  const std::lock_guard lock(taken_mutex_);
+  return taken_.contains(seq);
+}
+
+bool invocation_table::begin(std::int64_t seq) {
+  const std::lock_guard lock(taken_mutex_);
+  const auto at = taken_.find(seq);
+  if (at == taken_.end()) return false;
+  at->second.begun = true;
+  return true;
 }
 
 // --- Taking ---
@@ -163,7 +177,7 @@ bool invocation_table::take_returned(function_entry& entry, taken& out, std::siz
     rows one(one_, seq);
     if (one.next()) {
       if (!add(out, bytes, max_bytes, *one.operator->(), 0, seq)) return false;
-      mark_running(seq, {entry.id, at});
+      mark_taken(seq, {entry.id, at});
     }
     entry.returned.erase(entry.returned.begin());
   }
@@ -181,7 +195,7 @@ bool invocation_table::take_fresh(function_entry& entry, taken& out, std::size_t
     const std::int64_t seq = next->integer(2);
     if (!add(out, bytes, max_bytes, *next.operator->(), 3, seq)) return false;
     entry.cursor = {next->integer(0), next->integer(1)};
-    mark_running(seq, {entry.id, entry.cursor});
+    mark_taken(seq, {entry.id, entry.cursor});
   }
   return true;
 }
@@ -205,11 +219,11 @@ taken invocation_table::take(const std::string& name, std::size_t max_count, std
 }
 
 void invocation_table::put_back(const invocation_id& id) {
-  const std::lock_guard lock(running_mutex_);
-  const auto at = running_.find(id.seq);
-  if (at == running_.end()) return;
+  const std::lock_guard lock(taken_mutex_);
+  const auto at = taken_.find(id.seq);
+  if (at == taken_.end()) return;
   by_id(at->second.function).returned[at->second.at] = id.seq;
-  running_.erase(at);
+  taken_.erase(at);
 }
 
 // --- In a transaction ---
@@ -275,12 +289,12 @@ store_result<invocation_table::found_row> invocation_table::find(const invocatio
   return out;
 }
 
-store_result<invocation_table::found_row> invocation_table::find_running(const invocation_id& id) {
+store_result<invocation_table::found_row> invocation_table::find_taken(const invocation_id& id) {
   auto row = find(id);
   if (!row) return row;
   if (row->state != invocation_state::queued)
     return store_error{store_errc::conflict, std::string("the invocation has ended: ") + name_of(row->state)};
-  if (!is_running(id.seq)) return store_error{store_errc::conflict, "the invocation is queued, not running"};
+  if (!is_taken(id.seq)) return store_error{store_errc::conflict, "the invocation is queued, not running"};
   return row;
 }
 
@@ -306,13 +320,13 @@ void invocation_table::end(const found_row& from, invocation_state state, std::i
 }
 
 store_result<void> invocation_table::finish(const invocation_id& id, const invocation_end& how, wall_time now) {
-  const auto row = find_running(id);
+  const auto row = find_taken(id);
   if (!row) return row.error();
   if (!how.succeeded && how.dead_letter) keep_dead_letter(*row, id, how, now);
   end(*row, how.succeeded ? invocation_state::succeeded : invocation_state::failed, row->attempts + 1, how, now);
   on_commit_.emplace_back([this, seq = id.seq] {
-    const std::lock_guard lock(running_mutex_);
-    running_.erase(seq);
+    const std::lock_guard lock(taken_mutex_);
+    taken_.erase(seq);
   });
   return {};
 }
@@ -333,7 +347,7 @@ void invocation_table::keep_dead_letter(const found_row& from, const invocation_
 }
 
 store_result<void> invocation_table::retry(const invocation_id& id, const invocation_retry& how, wall_time) {
-  const auto row = find_running(id);
+  const auto row = find_taken(id);
   if (!row) return row.error();
   auto& entry = by_id(row->function);
   const std::int64_t due = std::max(milliseconds_of(how.next_attempt), entry.cursor.first);
@@ -343,9 +357,24 @@ store_result<void> invocation_table::retry(const invocation_id& id, const invoca
   retry_.run(id.seq, row->attempts + 1, due, ticket, how.status, how.error);
   ready_.insert(entry.id);
   on_commit_.emplace_back([this, seq = id.seq] {
-    const std::lock_guard lock(running_mutex_);
-    running_.erase(seq);
+    const std::lock_guard lock(taken_mutex_);
+    taken_.erase(seq);
   });
+  return {};
+}
+
+// From whoever has taken it and has not begun, who then finds that it is not taken any more.
+store_result<void> invocation_table::withdraw(const found_row& row) {
+  const std::lock_guard lock(taken_mutex_);
+  const auto at = taken_.find(row.seq);
+  if (at == taken_.end()) return {};
+  if (at->second.begun) return store_error{store_errc::conflict, "the invocation is running"};
+  undo_.emplace_back([this, seq = row.seq, was = at->second] {
+    auto& entry = by_id(was.function);
+    entry.returned[was.at] = seq;
+    if (queued_) queued_(entry.name);
+  });
+  taken_.erase(at);
   return {};
 }
 
@@ -355,7 +384,7 @@ store_result<void> invocation_table::cancel(const invocation_id& id, std::chrono
   if (!row) return row.error();
   if (row->state != invocation_state::queued)
     return store_error{store_errc::conflict, std::string("the invocation has ended: ") + name_of(row->state)};
-  if (is_running(id.seq)) return store_error{store_errc::conflict, "the invocation is running"};
+  if (auto done = withdraw(*row); !done) return done;
   invocation_end how;
   how.result_ttl = result_ttl;
   end(*row, invocation_state::cancelled, row->attempts, how, now);

@@ -4,7 +4,7 @@
 // transaction is undone by rolled_back().
 //
 // The queue of a function is in the order (due, ticket): a ticket is a number never used before, so whatever enters the
-// queue, also for a retry, enters it behind the cursor up to which rows were taken; what stands before it is running or
+// queue, also for a retry, enters it behind the cursor up to which rows were taken; what stands before it is taken or
 // was put back. So taking reads just what it takes, however much waits.
 
 #include <chrono>
@@ -35,7 +35,7 @@ class invocation_table {
   invocation_table(connection& on, dead_letter_table& dead_letters);
 
   // Outside transactions.
-  /// Takes the next ones (without meta and body) and marks them as running.
+  /// Takes the next ones, without meta and body.
   taken take(const std::string& function, std::size_t max_count, std::size_t max_bytes, wall_time now);
   void put_back(const invocation_id& id);
   void on_queued(std::function<void(const std::string&)> callback) { queued_ = std::move(callback); }
@@ -55,8 +55,12 @@ class invocation_table {
   void committed();
   void rolled_back();
 
-  /// Any thread.
+  // Any thread.
+  /// Taken, and begun.
   [[nodiscard]] bool is_running(std::int64_t seq) const;
+  [[nodiscard]] bool is_taken(std::int64_t seq) const;
+  /// Runs from here on; false when it is not taken any more.
+  [[nodiscard]] bool begin(std::int64_t seq);
 
  private:
   using place = std::pair<std::int64_t, std::int64_t>;  ///< due, ticket
@@ -78,9 +82,10 @@ class invocation_table {
     wall_time created;
     std::optional<std::string> key;
   };
-  struct running_entry {
+  struct taken_entry {
     std::int64_t function = 0;
     place at;
+    bool begun = false;
   };
 
   function_entry& function(const std::string& name);
@@ -89,7 +94,7 @@ class invocation_table {
   void touch(function_entry& entry);
   std::int64_t number();
   store_result<found_row> find(const invocation_id& id);
-  store_result<found_row> find_running(const invocation_id& id);
+  store_result<found_row> find_taken(const invocation_id& id);
   store_result<enqueued> known(const function_entry& entry, const std::string& key);
   void insert(function_entry& entry, const invocation_id& id, std::string_view meta, std::string_view body,
               const std::optional<std::string>& key, wall_time created, wall_time now);
@@ -98,7 +103,8 @@ class invocation_table {
            wall_time now);
   void keep_dead_letter(const found_row& from, const invocation_id& id, const invocation_end& how, wall_time now);
   void remove(std::int64_t seq);
-  void mark_running(std::int64_t seq, running_entry entry);
+  void mark_taken(std::int64_t seq, taken_entry entry);
+  store_result<void> withdraw(const found_row& row);
   bool add(taken& out, std::size_t& bytes, std::size_t max_bytes, const statement& row, int column, std::int64_t seq);
   bool take_returned(function_entry& entry, taken& out, std::size_t& bytes, std::size_t max_count,
                      std::size_t max_bytes);
@@ -113,8 +119,8 @@ class invocation_table {
   std::int64_t next_number_ = 1;
   std::int64_t reserved_ = 1;         ///< numbers below are, as the file says, used
   std::int64_t stored_reserved_ = 1;  ///< and as it said before this transaction
-  mutable std::mutex running_mutex_;
-  std::unordered_map<std::int64_t, running_entry> running_;
+  mutable std::mutex taken_mutex_;
+  std::unordered_map<std::int64_t, taken_entry> taken_;
   // This transaction's.
   std::vector<function_entry*> touched_;
   std::set<std::int64_t> ready_;

@@ -161,6 +161,14 @@ void store::take(const std::string& function, std::size_t max_count, std::size_t
       std::move(fetch));
 }
 
+bool store::is_wanted(const invocation_id& id) const {
+  return core_->of_writer().is_taken(id.seq);
+}
+
+bool store::begin(const invocation_id& id) {
+  return core_->of_writer().begin(id.seq);
+}
+
 void store::put_back(const invocation_id& id) {
   core_->note(operation::kind::look, 0, [id](tables& on, wall_time) { on.invocations.put_back(id); });
 }

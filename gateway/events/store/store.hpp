@@ -81,14 +81,19 @@ class store {
   /// Called on the writer's thread after a commit that made invocations of `function` ready to take.
   void on_queued(std::function<void(const std::string& function)> callback);
   void enqueue(new_invocation invocation, completion<enqueued> done);
-  /// Up to `max_count` of the function's in the order in which they are due, and marks them as running; fewer when they
-  /// have more than `max_bytes` (but one at least). After a restart they are queued again.
+  /// Up to `max_count` of the function's in the order in which they are due; fewer when they have more than `max_bytes`
+  /// (but one at least). They still count as queued, and can be cancelled, until begin(). After a restart they are
+  /// queued again.
   void take(const std::string& function, std::size_t max_count, std::size_t max_bytes, completion<taken> done);
+  /// Whether one that was taken is still to be made: false when it was cancelled since.
+  [[nodiscard]] bool is_wanted(const invocation_id& id) const;
+  /// The same, and from here on it is running. Before its function sees any of it.
+  [[nodiscard]] bool begin(const invocation_id& id);
   /// Not tried, no attempt: the first to be taken next.
   void put_back(const invocation_id& id);
-  /// `conflict` unless it is running.
+  /// `conflict` unless it is taken.
   void finish(const invocation_id& id, invocation_end end, completion<void> done);
-  /// One attempt more, queued again. `conflict` unless it is running.
+  /// One attempt more, queued again. `conflict` unless it is taken.
   void retry(const invocation_id& id, invocation_retry retry, completion<void> done);
   /// `conflict` unless it is queued (also: queued again after a failed attempt).
   void cancel(const invocation_id& id, std::chrono::milliseconds result_ttl, completion<void> done);

@@ -129,7 +129,7 @@ struct enqueued {
   bool existing = false;  ///< the idempotency key was known; nothing was added
 };
 
-/// One that take() handed out: it is running until finish(), retry() or put_back().
+/// One that take() handed out: it is its taker's until finish(), retry(), put_back() or, before begin(), cancel().
 struct taken_invocation {
   invocation_id id;
   int attempts = 0;  ///< made before this one

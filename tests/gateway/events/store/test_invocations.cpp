@@ -74,6 +74,8 @@ TEST_CASE("an invocation is taken, run and its response kept for a while") {
   CHECK(some.invocations[0].meta == "POST /");
   CHECK(some.invocations[0].body == "picture");
   CHECK_FALSE(some.next_due);
+  CHECK(look_up(on, id).value().state == invocation_state::queued);
+  CHECK(on.begin(id));
   CHECK(look_up(on, id).value().state == invocation_state::running);
   CHECK(take(on, "resize").invocations.empty());
   CHECK(usage(on).queues.at(0).requests == 1);
@@ -194,6 +196,7 @@ TEST_CASE("only what does not run can be cancelled") {
   const auto second = enqueue(on, call("a", "1")).value().id;
   const auto third = enqueue(on, call("a", "2")).value().id;
   take(on, "a", 2);
+  CHECK(on.begin(first));
   CHECK(cancel(on, first).error().code == store_errc::conflict);
   on.put_back(second);
   cancel(on, second).value();
@@ -203,6 +206,26 @@ TEST_CASE("only what does not run can be cancelled") {
   CHECK(response(on, third).error().code == store_errc::conflict);
   CHECK(take(on, "a").invocations.empty());
   CHECK(usage(on).queues.at(0).requests == 1);
+}
+
+TEST_CASE("what is taken and has not begun can be cancelled, and then does not begin") {
+  temporary_directory at;
+  store on = open(at.data());
+  const auto first = enqueue(on, call("a", "0")).value().id;
+  const auto second = enqueue(on, call("a", "1")).value().id;
+  REQUIRE(take(on, "a").invocations.size() == 2);
+  CHECK(on.is_wanted(first));
+  cancel(on, first).value();
+  CHECK_FALSE(on.is_wanted(first));
+  CHECK_FALSE(on.begin(first));
+  CHECK(look_up(on, first).value().state == invocation_state::cancelled);
+  CHECK(finish(on, first, success()).error().code == store_errc::conflict);
+  on.put_back(first);
+  CHECK(take(on, "a").invocations.empty());
+  CHECK(on.begin(second));
+  finish(on, second, success()).value();
+  CHECK_FALSE(on.is_wanted(second));
+  CHECK(usage(on).queues.at(0).requests == 0);
 }
 
 TEST_CASE("the same idempotency key gives the same invocation while it is known") {
