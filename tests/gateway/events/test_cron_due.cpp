@@ -85,6 +85,8 @@ TEST_CASE("several that were missed are one: the latest") {
     CHECK(step.next == at(11h + 11min));
     CHECK_FALSE(cron_due(minutely, utc(), missed_runs::skip, now - away, now).fire);
   }
+  // Also where they lie close together and long ago.
+  CHECK(cron_due(every("0,10,15 * * * *"), utc(), missed_runs::once, at(0h), at(11h + 50min)).fire == at(11h + 15min));
   // Missed ones and one that is due now: also one.
   const auto step = cron_due(minutely, utc(), missed_runs::skip, at(9h), at(11h + 10min));
   CHECK(step.fire == at(11h + 10min));
