@@ -130,6 +130,8 @@ class Calls(AsyncCase):
             body = [b"x" * 70_000, b"y", b"z" * 30_000]
             id = self.invoke(rouse, "/async-function/work/up", body)
             self.wait_state(rouse, id, "succeeded")
+            kept = self.response(rouse, id)
+            self.assertEqual((kept.status, kept.body), (204, b""))
         (one,) = self.got()
         self.assertEqual(one["body"].encode(), b"".join(body))
         self.assertEqual(one["headers"]["content-length"], "100001")
@@ -256,6 +258,17 @@ class Endings(AsyncCase):
             self.assertEqual(self.paths(), ["/running", "/1", "/3"])
 
 
+    def test_a_result_is_forgotten_after_its_time(self):
+        self.rules({"match": "", "status": 200, "body": "soon gone"})
+        with Daemon(self.config(result_ttl="1s")) as rouse:
+            id = self.invoke(rouse, "/async-function/work", b"", {"Idempotency-Key": "one"})
+            wait_for(lambda: self.paths() == ["/"], 30)
+            wait_for(lambda: rouse.get(f"/invocations/{id}").status == 404, 30, "the result is gone")
+            self.assertEqual(self.response(rouse, id).status, 404)
+            again = self.invoke(rouse, "/async-function/work", b"", {"Idempotency-Key": "one"})
+            self.assertNotEqual(again, id, "its key is free again")
+
+
 class Limits(AsyncCase):
     def test_a_full_queue(self):
         self.rules({"match": "", "status": 200, "wait": str(self.gate)})
@@ -293,6 +306,38 @@ class Safety(AsyncCase):
                 self.assertEqual(self.response(rouse, id).body, b"done")
         got = {one["path"]: one["body"] for one in self.got()}
         self.assertEqual(got, {f"/{i}": f"body {i}" for i in range(20)})
+
+    def test_a_drain_makes_none_twice(self):
+        self.rules({"match": "", "status": 200, "wait": str(self.gate)})
+        config = self.config({"work": receiver(self.path, concurrency=2, scale={"max": 1})})
+        with Daemon(config) as rouse:
+            ids = [self.invoke(rouse, f"/async-function/work/{i}") for i in range(10)]
+            wait_for(lambda: len(self.paths(file="jsonl.begun")) == 2, 30, "both slots are taken")
+            rouse.signal(signal.SIGTERM)
+            rouse.wait_log("drain|shutting down|SIGTERM")
+            self.gate.touch()
+            self.assertEqual(rouse.wait(), 0)
+        with Daemon(config) as rouse:
+            for id in ids:
+                self.wait_state(rouse, id, "succeeded")
+        self.assertEqual(sorted(self.paths()), sorted(f"/{i}" for i in range(10)))
+
+    def test_a_function_that_is_gone_for_a_while(self):
+        self.rules({"match": "", "status": 200, "wait": str(self.gate)})
+        functions = {"work": receiver(self.path, concurrency=1, scale={"max": 1}), "other": receiver(self.path, "other")}
+        with Daemon(self.config(functions)) as rouse:
+            ids = [self.invoke(rouse, f"/async-function/work/{i}") for i in range(3)]
+            self.wait_begun("/0")
+            rouse.reload(self.config({"other": functions["other"]}))
+            self.assertEqual(rouse.post("/async-function/work/3").status, 404)
+            self.gate.touch()
+            self.wait_state(rouse, ids[0], "succeeded")
+            rouse.wait_log("work: queued invocations wait.*not in the configuration", 30)
+            self.assertEqual(self.status(rouse, ids[2])["state"], "queued")
+            rouse.reload(self.config(functions))
+            for id in ids:
+                self.wait_state(rouse, id, "succeeded")
+            self.assertEqual(self.paths(), ["/0", "/1", "/2"])
 
     def test_a_restart_keeps_what_waits_and_what_came_of_the_rest(self):
         self.rules({"match": '"/later"', "status": 503, "headers": {"Retry-After": "3600"}}, {"match": "", "status": 200, "body": "kept"})
