@@ -340,7 +340,8 @@ class Safety(AsyncCase):
             self.assertEqual(self.paths(), ["/0", "/1", "/2"])
 
     def test_a_restart_keeps_what_waits_and_what_came_of_the_rest(self):
-        self.rules({"match": '"/later"', "status": 503, "headers": {"Retry-After": "3600"}}, {"match": "", "status": 200, "body": "kept"})
+        later = {"match": '"/later"', "status": 503, "headers": {"Retry-After": "3600"}}
+        self.rules(later, {"match": "", "status": 200, "body": "kept"})
         with Daemon(self.config()) as rouse:
             done = self.invoke(rouse, "/async-function/work/done")
             later = self.invoke(rouse, "/async-function/work/later")
