@@ -332,7 +332,7 @@ class Safety(AsyncCase):
             self.assertEqual(rouse.post("/async-function/work/3").status, 404)
             self.gate.touch()
             self.wait_state(rouse, ids[0], "succeeded")
-            rouse.wait_log("work: queued invocations wait.*not in the configuration", 30)
+            rouse.wait_log("work: no queued invocation is made for now.*not in the configuration", 30)
             self.assertEqual(self.status(rouse, ids[2])["state"], "queued")
             rouse.reload(self.config(functions))
             for id in ids:
