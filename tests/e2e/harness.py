@@ -103,6 +103,13 @@ def parallel(count, function, *args):
         return [future.result() for future in [pool.submit(run, i) for i in range(count)]]
 
 
+def write_whole(path, text):
+    """Writes a file that others look at: they see it with all of its content, or not at all."""
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(text)
+    draft.rename(path)
+
+
 # --- ports and processes --------------------------------------------------------------------------------------------------
 
 _ports_given = {}

@@ -10,18 +10,6 @@ def frozen(function, idle="50ms", **scale):
     return {**function, "scale": {"to_zero": "freeze", "idle": idle, **scale, **function.get("scale", {})}}
 
 
-def states(pid):
-    """States of all threads of a process."""
-    found = set()
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found.add((task / "stat").read_text().rpartition(")")[2].split()[0])
-    return found
-
-
-def stopped(pid):
-    return states(pid) == {"T"}
-
-
 def cpu_ticks(pid):
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
@@ -34,7 +22,7 @@ class Frozen(unittest.TestCase):
 
     def all_stopped(self, rouse, text, count):
         pids = rouse.instance_pids(text)
-        return len(pids) == count and all(stopped(pid) for pid in pids)
+        return len(pids) == count and all(is_frozen(pid) for pid in pids)
 
     def test_no_cpu_while_idle_and_the_next_request_wakes_it(self):
         function = frozen(python_function("trouble.py", "family"))
@@ -45,7 +33,7 @@ class Frozen(unittest.TestCase):
             def family():  # children in sessions of their own, and theirs
                 mine = [pid for pid in rouse.descendants() if command_line(pid)[:1] == ["sleep"]]
                 mine += rouse.instance_pids("gated.py")
-                return mine if len(mine) == 9 and all(stopped(pid) for pid in mine) else None
+                return mine if len(mine) == 9 and all(is_frozen(pid) for pid in mine) else None
 
             pids = wait_for(family, what="all nine are stopped")
             before = {pid: cpu_ticks(pid) for pid in pids}

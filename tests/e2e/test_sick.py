@@ -16,7 +16,7 @@ class Sick(unittest.TestCase):
     def fall_ill(self, rouse, how):
         """Makes one of the instances sick; its pid."""
         pid = rouse.get("/function/work").json()["pid"]
-        (rouse.path / str(pid)).write_text(how)
+        write_whole(rouse.path / str(pid), how)
         return pid
 
     def ejected_and_replaced(self, how):
@@ -95,7 +95,7 @@ class Sick(unittest.TestCase):
         function = work(scale={"max": 1}, outlier={"failures": 3, "eject": "60s"})
         with Daemon({"functions": {"work": function}}) as rouse, rouse.connect() as caller:
             pid = caller.request("GET", "/function/work").json()["pid"]
-            (rouse.path / str(pid)).write_text("500")
+            write_whole(rouse.path / str(pid), "500")
             for _ in range(3):
                 self.assertEqual(caller.request("POST", f"/function/work?sick={rouse.path}").status, 500)
             wait_for(lambda: rouse.instances("work", "ejected"))
@@ -148,7 +148,7 @@ class Limits(unittest.TestCase):
                 with contextlib.ExitStack() as stack:
                     rouse.wait_instances("work", 1)
                     (pid,) = rouse.instance_pids("gated.py")  # not by asking: a connection that was used before may be replaced
-                    (rouse.path / str(pid)).write_text("hang")
+                    write_whole(rouse.path / str(pid), "hang")
                     callers = [stack.enter_context(rouse.connect()) for _ in range(count)]
                     for caller in callers:  # each try takes its time, so that all second ones overlap
                         caller.send_request("GET", f"/function/work?work={scaled(1)}&sick={rouse.path}")

@@ -131,7 +131,7 @@ class Storm(unittest.TestCase):
                     continue  # it has ended meanwhile, as the work is less
                 times[name] += 1
                 sick = rouse.path / str(pid)
-                sick.write_text("500")
+                write_whole(sick, "500")
                 wait_for(lambda: self.ejections(rouse) > before or name not in self.names(rouse), 30, "it is ejected", 0.002)
                 wait_for(lambda: name not in self.names(rouse) or self.resting(rouse, name, port), 30, "it has nothing to do")
                 first = self.resting(rouse, name, port)
