@@ -63,7 +63,7 @@ class Frozen(unittest.TestCase):
                     rouse.wait_instances("work", 1, "frozen")
                     if i % 2:  # who comes before it is stopped wakes nothing
                         (pid,) = rouse.instance_pids(file)
-                        wait_for(lambda: stopped(pid), what="it does not run")
+                        wait_for(lambda: is_frozen(pid), what="it does not run")
             shown = rouse.function("work")
             self.assertEqual(shown["cold_starts"], 1)
             self.assertGreaterEqual(shown["revisions"][0]["thaws"], count // 2 - 1)
