@@ -86,6 +86,7 @@ std::optional<sys_seconds> next(const cron& when, const time_zone& zone, sys_sec
   // Clocks are turned back by a day at most: what was shown before `after` is known when the walk begins here.
   constexpr days slack(3);
   bool const fixed = !when.every_hour();
+  if (after >= world_end) return std::nullopt;
   after = std::max<sys_seconds>(after, sys_days(1680y / 1 / 1));
   sys_seconds const end = std::min(after + longest_gap, world_end);
 
