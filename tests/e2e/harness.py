@@ -110,6 +110,20 @@ def write_whole(path, text):
     draft.rename(path)
 
 
+def json_lines(path):
+    """The values in a file of JSON lines; [] when there is none. A line that is not whole (yet, or because its writer was
+    killed over it) is left out."""
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    out = []
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            out.append(json.loads(line))
+    return out
+
+
 # --- ports and processes --------------------------------------------------------------------------------------------------
 
 _ports_given = {}

@@ -38,10 +38,7 @@ class AsyncCase(unittest.TestCase):
         draft.rename(self.path / f"{name}.rules.json")
 
     def got(self, name="got", file="jsonl"):
-        try:
-            return [json.loads(line) for line in (self.path / f"{name}.{file}").read_text().splitlines()]
-        except FileNotFoundError:
-            return []
+        return json_lines(self.path / f"{name}.{file}")
 
     def paths(self, name="got", file="jsonl"):
         return [one["path"] for one in self.got(name, file)]
@@ -389,8 +386,7 @@ class Wallclock(unittest.TestCase):
     """The last one: most of its minute is over by now."""
 
     def got(self):
-        file = CRON["path"] / "got.jsonl"
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        return json_lines(CRON["path"] / "got.jsonl")
 
     def test_cron_makes_one_event_for_a_minute(self):
         rouse = CRON["rouse"]

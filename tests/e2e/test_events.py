@@ -29,10 +29,7 @@ class EventsCase(unittest.TestCase):
         draft.rename(self.path / f"{name}.rules.json")
 
     def got(self, name="got"):
-        try:
-            return [json.loads(line) for line in (self.path / f"{name}.jsonl").read_text().splitlines()]
-        except FileNotFoundError:
-            return []
+        return json_lines(self.path / f"{name}.jsonl")
 
     def ids(self, name="got", **having):
         return [one["headers"].get("ce-id") for one in self.got(name) if all(one.get(k) == v for k, v in having.items())]

@@ -52,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
         with lock, open(RECORD, "a") as file:
             record = json.loads(line)
             record.update(status=rule.get("status", 204), begun=begun, ended=time.time())
-            file.write(json.dumps(record) + "\n")
+            file.write("\n" + json.dumps(record) + "\n")  # half a line of one that was killed is a line
         self.send_response(rule.get("status", 204))
         for name, value in rule.get("headers", {}).items():
             self.send_header(name, value)
