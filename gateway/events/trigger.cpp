@@ -51,7 +51,8 @@ struct trigger::flight {
   attempts_made made;
   bool to_dead_letters = false;  ///< it was given up, and goes to the function for those
   event_request request;
-  std::optional<delivery> going;
+  std::optional<delivery> going;  ///< ends on its worker; the rest may end on a thread of the store
+  delivery_result result;
 
  private:
   worker& worker_;
@@ -249,6 +250,8 @@ awaitable<std::shared_ptr<trigger::flight>> trigger::prepare(std::uint64_t numbe
 awaitable<void> trigger::fly(std::shared_ptr<flight> one) {
   const auto self = shared_from_this();
   co_await one->going->send();
+  one->result = std::move(one->going->result());
+  one->going.reset();
   conclude(one);
 }
 
@@ -342,7 +345,7 @@ dispatch_queue::key trigger::key_of(const cloud_event& event) const {
 // -----------------------------------------------------------------------------------------------------
 
 void trigger::conclude(const std::shared_ptr<flight>& one) {
-  const auto& result = one->going->result();
+  const auto& result = one->result;
   switch (judge(result)) {
     case verdict::done:
       return succeed(one);
@@ -363,9 +366,9 @@ void trigger::succeed(const std::shared_ptr<flight>& one) {
     if (!one->to_dead_letters) counters_.delivered.add();
     return settle(one->number);
   }
-  auto replied = events_in_reply(one->going->result());
+  auto replied = events_in_reply(one->result);
   if (!replied) {
-    auto& result = one->going->result();
+    auto& result = one->result;
     result.how = delivery_result::kind::broken;
     result.detail = "the function's reply is not a valid event: " + replied.error().message;
     return fail(one, 0ms, false);
@@ -383,7 +386,7 @@ void trigger::succeed(const std::shared_ptr<flight>& one) {
         self->counters_.delivered.add();
         return self->settle(one->number);
       }
-      auto& result = one->going->result();
+      auto& result = one->result;
       result.how = delivery_result::kind::broken;
       result.detail = "the reply could not be kept on bus " + self->names_.reply + ": " + problem;
       self->fail(one, 0ms, false);
@@ -405,8 +408,8 @@ void trigger::fail(const std::shared_ptr<flight>& one, std::chrono::milliseconds
   ++made.count;
   failure why;
   why.attempts = made.count;
-  why.status = one->going->result().how == delivery_result::kind::answered ? one->going->result().status : 0;
-  why.detail = describe(one->going->result());
+  why.status = one->result.how == delivery_result::kind::answered ? one->result.status : 0;
+  why.detail = describe(one->result);
   if (!one->to_dead_letters && (for_good || made.count >= config_->retry.attempts)) {
     made.count = std::max(made.count, config_->retry.attempts);
     one->made = made;
