@@ -179,7 +179,11 @@ class Kept(unittest.TestCase):
             rouse.must("pool", "cordon", "own")
             all_set = ({"min": 2, "max": 3, "traffic": True}, True)
             self.assertEqual(self.settings(rouse), all_set)
-            rouse.wait_instances("work", 2)
+
+            def of_v2():  # those of v1 that were begun in between stay until they have been idle for long enough
+                return [one for one in rouse.instances("work", "ready") if one["revision"] == "v2"]
+
+            wait_for(lambda: len(of_v2()) == 2, 20, "v2 has its min")
             for end in (lambda: self.assertEqual(rouse.stop(), 0), rouse.kill):
                 end()
                 rouse.start()
