@@ -150,7 +150,10 @@ parking_lot::park_result parking_lot::park(waiter& w, std::uint64_t bytes, turn 
     wakes out;  // outlives the lock
     const std::lock_guard lock(mutex_);
     if (closed_ && !last_resort) return park_result::moved;
-    if (failure_ != nullptr && !any_open()) return park_result::start_failed;
+    if (failure_ != nullptr && !any_open()) {
+      w.failure_ = failure_;  // now: a moment later it may be cleared
+      return park_result::start_failed;
+    }
     const std::uint32_t requests = as == turn::retry || as == turn::ticket ? 0 : 1;
     if (as == turn::ticket) bytes = 0;
     if (as == turn::moved) {
@@ -241,11 +244,6 @@ void parking_lot::close() {
 void parking_lot::clear_failure() {
   const std::lock_guard lock(mutex_);
   failure_ = nullptr;
-}
-
-std::shared_ptr<const start_failure> parking_lot::failure() const {
-  const std::lock_guard lock(mutex_);
-  return failure_;
 }
 
 void parking_lot::acknowledge_demand() noexcept {

@@ -100,7 +100,7 @@ class waiter {
   /// Valid after wake, on the owner's worker.
   [[nodiscard]] outcome result() const noexcept { return outcome_; }
   [[nodiscard]] slot take_slot() noexcept;                                      ///< when granted; once
-  [[nodiscard]] std::shared_ptr<const start_failure> failure() const noexcept;  ///< when failed
+  [[nodiscard]] std::shared_ptr<const start_failure> failure() const noexcept;  ///< when failed, or park() said so
 
  private:
   friend class parking_lot;
@@ -199,14 +199,11 @@ class parking_lot {
   enum class turn : std::uint8_t { newcomer, retry, moved, ticket };
   /// Queues `w`, which then is woken exactly once (perhaps before this returns, through its mailbox), unless the result
   /// is not `parked`. `bytes` of memory are held while it waits. `queue_full`: a limit of the budget would be exceeded.
-  /// `start_failed`: a start failed, no instance is open, and the back-off is not over; `failure()` says why. `moved`:
+  /// `start_failed`: a start failed, no instance is open, and the back-off is not over; `w.failure()` says why. `moved`:
   /// the lot was closed; choose a revision anew. `pinned`: the caller named the revision, so that move_out() passes
   /// over this one. `last_resort`: there is no other to choose, so a closed lot takes it as well.
   [[nodiscard]] park_result park(waiter& w, std::uint64_t bytes, turn as = turn::newcomer, bool pinned = false,
                                  bool last_resort = false);
-
-  /// The failure that refuses new work at the moment, if any. Any thread.
-  [[nodiscard]] std::shared_ptr<const start_failure> failure() const;
 
   // --- control thread ----------------------------------------------------------------------------------------------
   /// Replaces the list of instances that take() looks at and offers what became free. An instance that leaves the list

@@ -235,10 +235,25 @@ struct route {
   std::optional<std::string> rewrite;  ///< replaces what stands before the `*`, or an exact path
 };
 
-/// A durable stream of events, kept in `data_dir`.
+/// How to reach a Kafka cluster.
+struct kafka_cluster {
+  std::vector<std::string> brokers;                             ///< HOST:PORT; not empty
+  std::vector<std::pair<std::string, std::string>> properties;  ///< librdkafka's own, by name
+  friend bool operator==(const kafka_cluster&, const kafka_cluster&) = default;
+};
+
+/// Where a bus is on Kafka.
+struct kafka_topic {
+  kafka_cluster cluster;
+  std::string topic;
+  friend bool operator==(const kafka_topic&, const kafka_topic&) = default;
+};
+
+/// A durable stream of events, kept in `data_dir` or on a topic.
 struct bus {
   std::string name;                     ///< a DNS label
-  milliseconds retention{604'800'000};  ///< how long a settled event is kept; those that are not, stay
+  milliseconds retention{604'800'000};  ///< in `data_dir`: how long a settled event is kept; those that are not, stay
+  std::optional<kafka_topic> kafka;     ///< nothing: in `data_dir`
 };
 
 enum class event_start { latest, earliest };
@@ -264,6 +279,16 @@ struct cron_source {
   friend bool operator==(const cron_source&, const cron_source&) = default;
 };
 
+/// A trigger that takes the records of topics.
+struct kafka_source {
+  kafka_cluster cluster;
+  std::vector<std::string> topics;          ///< not empty
+  std::string group;                        ///< the consumer group; not empty
+  event_start start = event_start::latest;  ///< where a group that is new begins
+  event_filter filter;
+  friend bool operator==(const kafka_source&, const kafka_source&) = default;
+};
+
 /// `retry` of a trigger; `attempts` includes the first try. Waits grow from `delay` to `max_delay`.
 struct event_retry {
   unsigned attempts = 10;
@@ -275,9 +300,10 @@ struct event_retry {
 
 /// Where an event goes that was given up on.
 struct dead_letter_to {
-  enum class kind { store, bus, function };
+  enum class kind { store, bus, function, topic };
   kind to = kind::store;
   std::uint32_t index = 0;  ///< into snapshot.buses or snapshot.functions
+  std::string topic;        ///< on the cluster that the trigger's events come from
   friend bool operator==(const dead_letter_to&, const dead_letter_to&) = default;
 };
 
@@ -291,7 +317,7 @@ struct trigger_window {
 /// What calls a function for events.
 struct trigger {
   std::string name;  ///< a DNS label
-  std::variant<bus_source, cron_source> source;
+  std::variant<bus_source, cron_source, kafka_source> source;
   std::uint32_t function = 0;          ///< index into snapshot.functions
   std::optional<std::uint32_t> reply;  ///< the bus, by its index, that gets the events with which the function answers
   event_order order = event_order::none;

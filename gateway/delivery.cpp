@@ -120,7 +120,7 @@ awaitable<bool> delivery::park(bool& moved) {
   const auto parked_at = steady::now();
   switch (revision_->lot.park(place, 0, activator::parking_lot::turn::ticket, !what_.revision.empty())) {
     case activator::parking_lot::park_result::start_failed:
-      co_return refuse_start(revision_->lot.failure());
+      co_return refuse_start(place.failure());
     case activator::parking_lot::park_result::moved:
       moved = true;
       co_return false;

@@ -324,7 +324,7 @@ awaitable<bool> session::obtain_slot(activator::parking_lot::turn as) {
       refusal_.retry_after = 1;
       co_return false;
     case activator::parking_lot::park_result::start_failed:
-      co_return explain_failure(revision_->lot.failure());
+      co_return explain_failure(place.failure());
     case activator::parking_lot::park_result::moved:
       moved_ = true;
       co_return false;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,10 @@ class event_source {
     std::uint64_t number = 0;
     bool skip = false;        ///< settled already, or for somebody else: only its number matters
     bool unreadable = false;  ///< it is there, but is no event
+    /// What `order: partition` keeps in order: events of one lane. A source with one order throughout leaves it empty.
+    std::string lane;
+    std::optional<std::string> order_key;  ///< what `order: key` goes by, before the event's own attributes
+    attempts_made made;                    ///< what is known of earlier tries; count 0: none
     cloud_event event;
   };
   struct tried {
@@ -49,9 +54,18 @@ class event_source {
     std::string problem;
   };
 
+  /// What a source tells its trigger, unasked.
+  struct news {
+    std::function<void()> grown;  ///< there may be more to fetch
+    /// All that was handed out is, or is about to be, somebody else's: what waits is to be forgotten, unsettled, and
+    /// `then` called when nothing of it is in flight any more. What was in flight is settled, retried or given up as
+    /// ever until then. Numbers that are handed out later are new ones.
+    std::function<void(std::function<void()> then)> taken_back;
+  };
+
   virtual ~event_source() = default;
-  /// Before all else. `grown` is called whenever there may be more to fetch.
-  virtual void begin(std::function<void()> grown, std::function<void(beginning)> then) = 0;
+  /// Before all else.
+  virtual void begin(news tell, std::function<void(beginning)> then) = 0;
   /// The next ones, about `count` of them, without those of `beginning`.
   virtual void fetch(std::size_t count, std::function<void(batch)> then) = 0;
   /// One that was handed out, or that stood in `beginning`.
@@ -61,8 +75,9 @@ class event_source {
   virtual void settle_range(std::uint64_t first, std::uint64_t last) = 0;
   /// Tried, and to be tried again: kept over a restart.
   virtual void retry(std::uint64_t number, const attempts_made& made, const failure& why) = 0;
-  /// Kept as a dead letter and settled, both or neither; `then(false)`: neither.
-  virtual void give_up(std::uint64_t number, const failure& why, std::function<void(bool)> then) = 0;
+  /// Kept as a dead letter and settled, both or neither; `then(false)`: neither. `event`: the one of that number.
+  virtual void give_up(std::uint64_t number, const cloud_event& event, const failure& why,
+                       std::function<void(bool)> then) = 0;
   /// Events that wait and were not fetched yet, about.
   [[nodiscard]] virtual std::uint64_t unfetched() const = 0;
   /// Calls nothing back any more.

@@ -24,8 +24,9 @@ stream_source::stream_source(worker& on, store& from, stream_id stream, consumer
   for (const auto& one : state_.retries) retries_.insert(one.seq);
 }
 
-/// The service tells all triggers of a stream that it grew (trigger::poke), so `grown` is not needed here.
-void stream_source::begin(std::function<void()> /*grown*/, std::function<void(beginning)> then) {
+/// The service tells all triggers of a stream that it grew (trigger::poke), and takes nothing back, so there are no
+/// news.
+void stream_source::begin(news /*tell*/, std::function<void(beginning)> then) {
   beginning out;
   for (const auto& one : state_.retries) {
     attempts_made made;
@@ -104,7 +105,8 @@ void stream_source::retry(std::uint64_t number, const attempts_made& made, const
   store_.retry(consumer_, static_cast<std::int64_t>(number), std::move(state));
 }
 
-void stream_source::give_up(std::uint64_t number, const failure& why, std::function<void(bool)> then) {
+void stream_source::give_up(std::uint64_t number, const cloud_event& /*event*/, const failure& why,
+                            std::function<void(bool)> then) {
   failure_note note;
   note.attempts = static_cast<int>(why.attempts);
   note.last_status = static_cast<int>(why.status);

@@ -18,13 +18,14 @@ class stream_source final : public event_source {
   stream_source(worker& on, store& from, stream_id stream, consumer_id consumer, consumer_state state,
                 std::shared_ptr<const std::atomic<std::int64_t>> newest);
 
-  void begin(std::function<void()> grown, std::function<void(beginning)> then) override;
+  void begin(news tell, std::function<void(beginning)> then) override;
   void fetch(std::size_t count, std::function<void(batch)> then) override;
   void fetch_again(std::uint64_t number, std::function<void(one)> then) override;
   void settle(std::uint64_t number) override;
   void settle_range(std::uint64_t first, std::uint64_t last) override;
   void retry(std::uint64_t number, const attempts_made& made, const failure& why) override;
-  void give_up(std::uint64_t number, const failure& why, std::function<void(bool)> then) override;
+  void give_up(std::uint64_t number, const cloud_event& event, const failure& why,
+               std::function<void(bool)> then) override;
   [[nodiscard]] std::uint64_t unfetched() const override;
   void end() override;
 

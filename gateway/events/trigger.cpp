@@ -173,11 +173,12 @@ awaitable<void> trigger::run() {
 /// What an earlier run left, with the keys that order it.
 awaitable<void> trigger::begin() {
   std::optional<event_source::beginning> left;
-  source_->begin([this] { poke(); },
-                 [this, &left](event_source::beginning from) {
-                   left = std::move(from);
-                   wake();
-                 });
+  event_source::news tell;
+  tell.grown = [this] { poke(); };
+  source_->begin(std::move(tell), [this, &left](event_source::beginning from) {
+    left = std::move(from);
+    wake();
+  });
   while (!left) co_await wait(std::nullopt);
   for (const auto& one : left->retries) {
     auto order_key =
@@ -226,7 +227,8 @@ awaitable<std::shared_ptr<trigger::flight>> trigger::prepare(std::uint64_t numbe
     failure why;
     why.detail = "what the store holds under this number is not an event";
     out = std::make_shared<flight>(worker_, number, cloud_event());
-    source_->give_up(number, why, [self = shared_from_this(), out](bool done) { self->given_up(out, done); });
+    source_->give_up(number, out->event, why,
+                     [self = shared_from_this(), out](bool done) { self->given_up(out, done); });
     co_return nullptr;
   } else {
     const auto read = co_await read_again(number);
@@ -440,7 +442,7 @@ void trigger::give_up(const std::shared_ptr<flight>& one, const failure& why) {
     return wake();
   }
   const auto back = [self = shared_from_this(), one](bool done) { self->given_up(one, done); };
-  if (names_.dead_bus.empty()) return source_->give_up(one->number, why, back);
+  if (names_.dead_bus.empty()) return source_->give_up(one->number, one->event, why, back);
   auto event = one->event;
   event.extensions["deadlettertrigger"].value = config_->name;
   event.extensions["deadletterreason"].value = why.detail;
