@@ -14,9 +14,11 @@ Java or Debian's python3-confluent-kafka, a test fails; none is skipped. When a 
 
 import base64
 import itertools
+import struct
 import uuid
 
 from harness import *
+from test_events import EventsCase, receiver  # noqa: F401
 
 try:
     import confluent_kafka
@@ -246,7 +248,7 @@ class Broker:
 
     def ends(self, topic):
         """{partition: (first offset, the one after the last)}."""
-        with self._consumer() as reader:
+        with self.consumer() as reader:
             partitions = self.admin.list_topics(topic, timeout=scaled(10)).topics[topic].partitions
             return {one: reader.get_watermark_offsets(TopicPartition(topic, one), timeout=scaled(10)) for one in partitions}
 
@@ -254,7 +256,7 @@ class Broker:
         """All that the topic holds now, by partition and offset."""
         ends = {one: span for one, span in self.ends(topic).items() if span[0] < span[1]}
         out = []
-        with self._consumer(**{"enable.partition.eof": True}) as reader:
+        with self.consumer(**{"enable.partition.eof": True}) as reader:
             reader.assign([TopicPartition(topic, one, span[0]) for one, span in ends.items()])
             deadline = time.monotonic() + scaled(30)
             while ends:
@@ -268,7 +270,7 @@ class Broker:
         return sorted(out, key=lambda one: (one.partition, one.offset))
 
     @contextlib.contextmanager
-    def _consumer(self, group="look", **more):
+    def consumer(self, group="look", **more):
         reader = Consumer({"bootstrap.servers": self.address, "group.id": group, "enable.auto.commit": False, "log_level": 0, **more})
         try:
             yield reader
@@ -280,21 +282,61 @@ class Broker:
     def committed(self, group, topic):
         """{partition: committed offset}; None for one without."""
         partitions = self.admin.list_topics(topic, timeout=scaled(10)).topics[topic].partitions
-        with self._consumer(group) as reader:
+        with self.consumer(group) as reader:
             found = reader.committed([TopicPartition(topic, one) for one in partitions], timeout=scaled(10))
         return {one.partition: one.offset if one.offset >= 0 else None for one in found}
 
     def commit(self, group, topic, offsets):
         """Sets what a group without members has committed: {partition: offset}."""
-        with self._consumer(group) as reader:
+        with self.consumer(group) as reader:
             reader.commit(offsets=[TopicPartition(topic, one, at) for one, at in offsets.items()], asynchronous=False)
 
     def members(self, group):
-        """How many members the group has now; 0 when there is no such group. None while it is being balanced."""
+        """The ids of the members that the group has now. None while it is being balanced."""
         found = self.admin.list_groups(group, timeout=scaled(10))
         if not found or found[0].state in ("Dead", "Empty"):
-            return 0
-        return len(found[0].members) if found[0].state == "Stable" else None
+            return []
+        return sorted(one.id for one in found[0].members) if found[0].state == "Stable" else None
+
+    def expel(self, group):
+        """Has all members leave that the group knows, whatever state it is in: what their session's end does, later, to those
+        that were killed."""
+        for found in self.admin.list_groups(group, timeout=scaled(10)):
+            for member in found.members:
+                self._ask(_LEAVE_GROUP, 0, _text(group) + _text(member.id))
+
+    # what the Python client has no call for
+
+    def _ask(self, what, version, body):
+        """One request of the Kafka protocol, and what stands in the response after its head."""
+        host, _, port = self.address.rpartition(":")
+        with socket.create_connection((host, int(port)), scaled(10)) as peer:
+            request = struct.pack(">hhi", what, version, 1) + _text("look") + body
+            peer.sendall(struct.pack(">i", len(request)) + request)
+            reply = peer.makefile("rb")
+            (size,) = struct.unpack(">i", reply.read(4))
+            return reply.read(size)[4:]
+
+    def delete_records(self, topic, partition, before):
+        """Does what retention does: the partition begins with offset `before` from now on."""
+        place = struct.pack(">i", 1) + _text(topic) + struct.pack(">iiqi", 1, partition, before, 10000)
+        self._ask(_DELETE_RECORDS, 0, place)
+        wait_for(lambda: self.ends(topic)[partition][0] == before, 20, f"{topic}/{partition} begins at {before}")
+
+    def metadata(self, group, topic, partition):
+        """The text that was committed with the group's offset; "" when there is none."""
+        place = struct.pack(">i", 1) + _text(topic) + struct.pack(">ii", 1, partition)
+        reply = self._ask(_OFFSET_FETCH, 1, _text(group) + place)
+        at = 4 + 2 + len(topic.encode()) + 4 + 4 + 8
+        (size,) = struct.unpack_from(">h", reply, at)
+        return reply[at + 2 : at + 2 + max(size, 0)].decode()
+
+
+_LEAVE_GROUP, _DELETE_RECORDS, _OFFSET_FETCH = 13, 21, 9
+
+
+def _text(text):
+    return struct.pack(">h", len(text.encode())) + text.encode()
 
 
 _broker = None
@@ -323,7 +365,16 @@ def tearDownModule():  # noqa: N802  (a name that unittest knows; `from kafka im
         _broker = None
 
 
-class KafkaCase(unittest.TestCase):
+#: Properties of a consumer that notices soon what became of the others of its group.
+LIVELY = {
+    "session.timeout.ms": int(scaled(2) * 1000),
+    "heartbeat.interval.ms": 250,
+    "topic.metadata.refresh.interval.ms": 500,
+    "reconnect.backoff.max.ms": 250,
+}
+
+
+class KafkaCase(EventsCase):
     """Tests that share the program's broker; its log is shown when one fails."""
 
     def run(self, result=None):
@@ -333,3 +384,46 @@ class KafkaCase(unittest.TestCase):
         if _broker is not None and len(result.failures) + len(result.errors) > before:
             _broker.print_log()
         return out
+
+    def config(self, triggers, functions=None, buses=None, **server):
+        return super().config(triggers, functions, buses if buses is not None else {}, **server)
+
+    def reads(self, *topics, properties=None, start="earliest", group=None, brokers=None, **keys):
+        """A trigger that reads the topics; `keys` are those of the trigger. Its function is `sink` unless they say otherwise."""
+        kafka = {"brokers": brokers or [broker().address], "topics": list(topics), "start": start}
+        kafka["properties"] = {**LIVELY, **(properties or {})}
+        if group:
+            kafka["group"] = group
+        return {"kafka": kafka, "function": "sink", **keys}
+
+    def keeps(self, topic, properties=None):
+        """A bus on that topic."""
+        return {"store": "kafka", "brokers": [broker().address], "topic": topic, "properties": properties or {}}
+
+    def bodies(self, name="got", **having):
+        """What the function was sent, in the order of its answers."""
+        return [one["body"] for one in self.got(name) if all(one.get(k) == v for k, v in having.items())]
+
+    def wait_bodies(self, wanted, name="got", timeout=40):
+        """Waits until each of them has come, and nothing else."""
+
+        def all_there():
+            found, missing = set(self.bodies(name)), set(wanted)
+            assert found == missing, f"missing {sorted(missing - found)[:5]}, too many {sorted(found - missing)[:5]}"
+            return True
+
+        wait_for(all_there, timeout, f"{len(set(wanted))} records have come", interval=0.05)
+
+    def wait_committed(self, group, topic, timeout=20):
+        """Waits until the group has committed all that the topic holds."""
+        ends = {one: span[1] for one, span in broker().ends(topic).items()}
+
+        def all_committed():
+            found = broker().committed(group, topic)
+            assert all((found[one] or 0) == end for one, end in ends.items()), f"{found} of {ends}"
+            return True
+
+        wait_for(all_committed, timeout, f"{group} has committed all of {topic}", interval=0.1)
+
+    def dead(self, rouse):
+        return rouse.admin("GET", "/api/v1/dead-letters").json()["dead_letters"]
