@@ -53,12 +53,14 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl}
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl},SSL://127.0.0.1:{tls},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl},SSL://127.0.0.1:{tls}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL
 inter.broker.listener.name=PLAINTEXT
 sasl.enabled.mechanisms=PLAIN
 listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}="{password}";
+listener.name.ssl.ssl.keystore.type=PEM
+listener.name.ssl.ssl.keystore.location={folder}/server.pem
 connection.failed.authentication.delay.ms=50
 log.dirs={folder}/logs
 log.segment.bytes=16777216
@@ -111,8 +113,9 @@ class Broker:
             raise AssertionError("there is no `java`: `./dev test` installs one (openjdk-17-jre-headless)")
         self.folder = tempfile.TemporaryDirectory(prefix="rouse-kafka-")
         self.path = Path(self.folder.name)
-        ports = {name: free_port() for name in ("plain", "sasl", "controller")}
-        self.address, self.sasl_address = f"127.0.0.1:{ports['plain']}", f"127.0.0.1:{ports['sasl']}"
+        ports = {name: free_port() for name in ("plain", "sasl", "tls", "controller")}
+        self.address, self.sasl_address, self.tls_address = (f"127.0.0.1:{ports[name]}" for name in ("plain", "sasl", "tls"))
+        self.ca = self.path / "ca.pem"
         text = _PROPERTIES.format(folder=self.path, user=USER, password=PASSWORD, **ports)
         (self.path / "server.properties").write_text(text)
         (self.path / "log4j.properties").write_text(_LOG4J)
@@ -134,9 +137,20 @@ class Broker:
         if done.returncode != 0:
             raise AssertionError(f"the files of the broker could not be made: {done.stdout}{done.stderr}")
 
+    def _certify(self):
+        """A key for the TLS listener, and a certificate that it signed itself (`ca`)."""
+        key = self.path / "key.pem"
+        names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names, "-keyout", key, "-out", self.ca]
+        done = subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise AssertionError(f"no certificate for the broker: {done.stderr}")
+        (self.path / "server.pem").write_text(key.read_text() + self.ca.read_text())
+
     def start(self, ready=True):
         """Starts it, with the files that it has; returns when it serves unless `ready` is false (wait_until_ready())."""
         if not (self.path / "logs").exists():
+            self._certify()
             self.format()
         with open(self.path / "log", "ab") as log:
             command = self._java("kafka.Kafka", self.path / "server.properties")
@@ -376,6 +390,11 @@ LIVELY = {
 
 class KafkaCase(EventsCase):
     """Tests that share the program's broker; its log is shown when one fails."""
+
+    def setUp(self):
+        super().setUp()
+        if broker().process.poll() is not None:  # a test before this one failed
+            broker().start()
 
     def run(self, result=None):
         result = result if result is not None else self.defaultTestResult()

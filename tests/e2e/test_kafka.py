@@ -112,6 +112,16 @@ class Records(KafkaCase):
             wait_for(lambda: rouse.metric("rouse_event_lag", trigger="all") == 0)
 
 
+    def test_over_tls(self):
+        topic = broker().create_topic()
+        tls = {"security.protocol": "ssl", "ssl.ca.location": str(broker().ca)}
+        bus = {**self.keeps(topic, tls), "brokers": [broker().tls_address]}
+        trigger = {"bus": "orders", "start": "earliest", "function": "sink"}
+        with Daemon(self.config({"all": trigger}, buses={"orders": bus})) as rouse:
+            self.assertEqual(self.send(rouse, "1").status, 202)
+            self.wait_ids(["1"])
+
+
 class Commits(KafkaCase):
     def test_only_up_to_the_gap_and_a_restart_repeats_nothing_beyond_it(self):
         topic = broker().create_topic()
