@@ -1,7 +1,7 @@
 """Kafka as a source of triggers, as a bus, and for dead letters, against a real broker: what arrives, in which form and order,
 what is committed and when, and what is said when something is wrong. test_kafka_faults.py kills and moves things meanwhile."""
 
-from kafka import *
+from kafka_case import *
 
 
 class Records(KafkaCase):

@@ -1,7 +1,7 @@
 """Kafka while things are killed, moved, and wrong: nothing is lost, what comes twice is counted and explained, order by key holds,
 and the rest of the daemon serves."""
 
-from kafka import *
+from kafka_case import *
 
 #: Within this time of its end a record that is done is committed, when nothing stands in the way (rouse: 0.5 s).
 COMMITTED = scaled(1.5)
