@@ -298,6 +298,22 @@ class Buses(KafkaCase):
             self.wait_ids(["1", "2", "3"])
         self.assertEqual([one.header("ce_id") for one in broker().records(topic)], ["2"])
 
+    def test_the_example(self):
+        text = (ROOT / "config" / "examples" / "kafka.yaml").read_text()
+        text = text.replace("127.0.0.1:8080", "{listen}").replace("127.0.0.1:9080", "{admin}")
+        text = text.replace("directory: functions", f"directory: {ROOT}/config/examples/functions")
+        for name in ("orders", "clicks", "clicks-dead"):
+            broker().create_topic(name)
+        broker().produce("clicks", [("key", "a click")])
+        with Daemon(text, env={"KAFKA": broker().address}) as rouse:
+            for trigger in ("large-orders", "billed"):  # they begin with what comes from now on
+                wait_for(lambda trigger=trigger: broker().committed(f"rouse-{trigger}", "orders")[0] == 0, 20)
+            order = {"type": "com.shop.order.placed", "source": "/shop", "size": "xl", "partitionkey": "c1"}
+            self.assertEqual(self.send(rouse, "1", body='{"amount": 120}', **order).status, 202)
+            self.assertEqual(self.send(rouse, "2", body="{}", **order).status, 202)
+            wait_for(lambda: all(word in rouse.must("logs", "note") for word in ("a click", "bill-1")), 30)
+            self.assertEqual(wait_for(lambda: self.dead(rouse), 20)[0]["status"], 422)
+
 
 if __name__ == "__main__":
     unittest.main()
