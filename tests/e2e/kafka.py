@@ -217,6 +217,7 @@ class Broker:
     def add_partitions(self, topic, total):
         self.admin.create_partitions([NewPartitions(topic, total)], request_timeout=scaled(20))[topic].result()
         self._wait_partitions(topic, total)
+        self._producer = None  # it would not know of them for some minutes
 
     def delete_topic(self, topic):
         self.admin.delete_topics([topic], request_timeout=scaled(20))[topic].result()
