@@ -13,7 +13,8 @@ struct append_result {
     full,       ///< no room on the disk
     closed,     ///< rouse is shutting down
     too_large,  ///< it will never be taken
-    failed,
+    broken,     ///< the disk or the file failed
+    failed,     ///< the cluster did not take it
   } how = kind::kept;
   bool perhaps_kept = false;  ///< some of it may be there all the same
   std::string problem;        ///< in words for a person; empty: kept

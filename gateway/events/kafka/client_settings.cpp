@@ -185,4 +185,13 @@ std::string try_kafka(const config::kafka_cluster& cluster, kafka_role role) {
   return {};
 }
 
+config::kafka_check kafka_checks() {
+  return [](const config::kafka_cluster& cluster, bool writes, bool whole) {
+    const auto check = whole ? try_kafka : check_kafka;
+    auto problem = check(cluster, kafka_role::consumer);
+    if (problem.empty() && writes) problem = check(cluster, kafka_role::producer);
+    return problem;
+  };
+}
+
 }  // namespace rouse::gateway::events
