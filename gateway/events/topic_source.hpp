@@ -6,46 +6,25 @@
 // Numbers are the source's own, and mean nothing to the next run: where the group stands, what is finished beyond that
 // and what waits for its next try lives in the offsets that the group commits (kafka/offset_ledger.hpp).
 
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include <spdlog/logger.h>
 
-#include "config/config.hpp"
 #include "gateway/events/event_source.hpp"
 #include "gateway/events/kafka/client_threads.hpp"
 #include "gateway/events/kafka/topic_numbers.hpp"
+#include "gateway/events/kafka/topic_settings.hpp"
 #include "gateway/worker.hpp"
 
 namespace rouse::gateway::events {
-
-struct topic_settings {
-  config::kafka_cluster cluster;
-  std::vector<std::string> topics;
-  std::string group;
-  config::event_start start = config::event_start::latest;  ///< for a group that has committed nothing
-  std::string trigger;                                      ///< its name, for the log
-};
 
 /// Keeps the dead letter of a record. `place` is TOPIC/PARTITION/OFFSET, unique in its cluster. Called on the trigger's
 /// worker; `then` may come on any thread, and after the source is gone.
 using keep_dead_record =
     std::function<void(std::string place, const cloud_event&, const failure&, std::function<void(bool kept)> then)>;
-
-/// Bounds, as they are in the product; tests use smaller ones.
-struct topic_limits {
-  std::uint64_t most_beyond = 100'000;            ///< records of a partition handed out beyond the first unsettled one
-  std::size_t most_buffered = 2'000;              ///< records that were read and not fetched
-  std::size_t most_buffered_bytes = 4U << 20U;    ///< of those
-  std::size_t most_kept_bytes = 8U << 20U;        ///< contents of unsettled records, at hand for fetch_again()
-  std::chrono::milliseconds commit_every{500};    ///< when something changed
-  std::chrono::milliseconds revoke_wait{30'000};  ///< for what is in flight of a revoked partition
-  std::chrono::milliseconds close_wait{10'000};   ///< for the last commit and the good-bye to the group
-};
 
 class topic_source final : public event_source {
  public:

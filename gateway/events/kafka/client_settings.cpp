@@ -78,7 +78,7 @@ constexpr std::array<setting, 6> producer_defaults{{
 constexpr std::array<setting, 4> reading{{
     {"enable.auto.commit", "false"},
     {"enable.auto.offset.store", "false"},
-    {"enable.partition.eof", "false"},
+    {"enable.partition.eof", "true"},  // what ends with marks of transactions has no other end to see
     {"auto.offset.reset", "error"},
 }};
 constexpr std::array<setting, 2> writing{{{"acks", "all"}, {"enable.idempotence", "true"}}};
