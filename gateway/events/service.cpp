@@ -42,6 +42,8 @@ service::~service() = default;
 // ----------------------------------------------------------------------------------------------------
 
 std::string service::prepare(const config::snapshot& next) {
+  // From here on its buses may take events in, and its triggers are to get them.
+  prepared_at_ = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
   if (!open_) {
     std::error_code ignored;
     const bool left = std::filesystem::exists(std::filesystem::path(around_.data_dir) / "events.db", ignored);
@@ -130,7 +132,7 @@ std::string service::prepare_stream(const std::string& name, std::chrono::millis
 std::string service::apply(const config::snapshot& snapshot) {
   if (!open_) return {};
   std::vector<plan> wanted;
-  for (const auto& one : snapshot.triggers) wanted.emplace_back(one, snapshot);
+  for (const auto& one : snapshot.triggers) wanted.emplace_back(one, snapshot, prepared_at_);
   const auto usage = wait_for<store_usage>([this](auto done) { store_->usage(std::move(done)); });
   if (!usage) return usage.error().text;
   for (const auto& one : usage->streams) {
@@ -146,7 +148,9 @@ std::string service::apply(const config::snapshot& snapshot) {
     if (at != triggers_.end() && at->second.what->same_as(one)) continue;
     if (at != triggers_.end()) {
       // The new one begins when nothing of the old one is in flight: an event is never at two places.
-      at->second.what = std::make_shared<plan>(one);
+      auto next = std::make_shared<plan>(one);
+      if (next->goes_on(*at->second.what)) next->since = at->second.what->since;
+      at->second.what = std::move(next);
       end_runner(name);
       continue;
     }

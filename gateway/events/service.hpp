@@ -128,6 +128,7 @@ class service final : public intake, public event_sink, public actions_on_events
   std::set<std::string> ending_;                                               ///< whose old self is still in flight
   cron_clock cron_;
   timer backlog_timer_;
+  wall_time prepared_at_{};
   std::atomic<std::size_t> turn_{0};
   bool stopped_ = false;
 };
