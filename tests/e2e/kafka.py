@@ -128,7 +128,7 @@ class Broker:
 
     def format(self):
         """Makes its empty files, once."""
-        name = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        name = "R" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]  # one that begins with - is an option
         command = self._java("kafka.tools.StorageTool", "format", "-t", name, "-c", self.path / "server.properties")
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=scaled(60))
         if done.returncode != 0:
@@ -217,6 +217,7 @@ class Broker:
     def add_partitions(self, topic, total):
         self.admin.create_partitions([NewPartitions(topic, total)], request_timeout=scaled(20))[topic].result()
         self._wait_partitions(topic, total)
+        self._producer = None  # it would not know of them for some minutes
 
     def delete_topic(self, topic):
         self.admin.delete_topics([topic], request_timeout=scaled(20))[topic].result()

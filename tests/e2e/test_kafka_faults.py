@@ -80,11 +80,12 @@ class Killed(Disturbed):
         self.check_repeats(kills, of="ce-id")
 
     def test_the_daemon_as_it_reads_a_topic(self):
-        topic, kills = broker().create_topic(partitions=4), []
-        sent = [(f"k{i % 24}", f"k{i % 24}:{i}") for i in range(800)]
-        broker().produce(topic, sent)
+        topic, kills, sent = broker().create_topic(partitions=4), [], []
         config = self.config({"all": self.reads(topic, order="key", concurrency=20)})
         for _ in range(20):
+            more = [(f"k{i % 24}", f"k{i % 24}:{i}") for i in range(len(sent), len(sent) + 60)]
+            broker().produce(topic, more)
+            sent += more
             with Daemon(config, strict=False) as rouse:
                 before = len(set(self.bodies()))
                 wait_for(lambda: len(set(self.bodies())) >= before + 25, 60, "records arrive", interval=0.02)
