@@ -174,7 +174,7 @@ void store::put_back(const invocation_id& id) {
 }
 
 void store::finish(const invocation_id& id, invocation_end end, completion<void> done) {
-  const std::size_t bytes = end.response.size() + end.error.size();
+  const std::size_t bytes = (end.response ? end.response->size() : 0) + end.error.size();
   if (bytes > largest_payload) return done(too_large(bytes));
   core_->change<void>(
       bytes, false,

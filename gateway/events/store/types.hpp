@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -148,7 +149,7 @@ struct invocation_end {
   bool succeeded = false;
   int status = 0;
   std::string error;
-  std::string response;  ///< kept for `result_ttl`
+  std::shared_ptr<const std::string> response;  ///< kept for `result_ttl`; null: an empty one
   std::chrono::milliseconds result_ttl{0};
   bool dead_letter = false;  ///< keep the request for a person; only when it failed
 };

@@ -21,7 +21,7 @@ invocation_end success(std::string response = "fine") {
   invocation_end out;
   out.succeeded = true;
   out.status = 200;
-  out.response = std::move(response);
+  out.response = std::make_shared<std::string>(std::move(response));
   out.result_ttl = 1h;
   return out;
 }
