@@ -402,6 +402,23 @@ class Turns(AsyncCase):
             self.assertLess(order.index("/caller"), 50)
 
 
+class Backlog(AsyncCase):
+    def test_queued_invocations_scale_their_function(self):
+        self.rules({"match": '"/later"', "status": 429, "headers": {"Retry-After": "3600"}}, {"match": "", "status": 200, "wait": str(self.gate)})
+        scale = {"metric": "backlog", "target": 2, "max": 4, "idle": "1s"}
+        with Daemon(self.config({"work": receiver(self.path, concurrency=2, scale=scale)})) as rouse:
+            ids = [self.invoke(rouse, f"/async-function/work/{i}") for i in range(40)]
+            rouse.wait_instances("work", 4)
+            wait_for(lambda: len(self.paths(file="jsonl.begun")) == 8, 30, "two on each")
+            self.gate.touch()
+            for id in ids:
+                self.wait_state(rouse, id, "succeeded")
+            # What waits for its time does not keep it.
+            later = self.invoke(rouse, "/async-function/work/later")
+            wait_for(lambda: self.status(rouse, later)["attempts"] == 1, 30)
+            rouse.wait_zero("work", 30)
+
+
 class Memory(AsyncCase):
     """All bodies that are kept share 256 MiB (docs/behaviour.md), of which callers may fill three quarters."""
 

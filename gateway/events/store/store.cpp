@@ -210,6 +210,11 @@ void store::look_up(const invocation_id& id, completion<invocation_status> done)
       std::move(done));
 }
 
+void store::due(completion<std::vector<queue_due>> done) {
+  core_->ask<std::vector<queue_due>>([now = core_->of_writer().now()](queries& of) { return of.due(now); },
+                                     std::move(done));
+}
+
 void store::response(const invocation_id& id, completion<std::string> done) {
   core_->ask<std::string>([id](queries& of) { return of.response(id); }, std::move(done));
 }

@@ -220,6 +220,12 @@ struct queue_usage {
   std::int64_t result_bytes = 0;  ///< of their responses
 };
 
+/// A function's queue as it matters to how many instances there should be.
+struct queue_due {
+  std::string function;
+  std::int64_t requests = 0;  ///< queued and running ones whose time has come
+};
+
 struct dead_letter_usage {
   std::string owner;
   dead_letter_kind kind = dead_letter_kind::event;
