@@ -101,7 +101,7 @@ class session final : public sweep_entry, public fd_watch::client, public worker
   bool admit(answer& why);
   bool admit_rate(answer& why);
   awaitable<bool> take_or_park(activator::parking_lot::turn as);
-  awaitable<bool> obtain_slot(activator::parking_lot::turn as);
+  awaitable<bool> obtain_slot(activator::parking_lot::turn as, activator::park_place& kept);
   void note_outcome(bool failed);
   void note_failure(attempt_end end);
   awaitable<bool> let_crash_be_seen(std::chrono::milliseconds at_most);
