@@ -248,17 +248,47 @@ worker& service::next_worker() {
   return *all[turn_++ % all.size()];
 }
 
-/// Tells the autoscaler how many events wait for each function.
+/// How many queued invocations are due. They are counted on the store's reader, not where they are made, which looks at
+/// a few at a time.
+void service::ask_due() {
+  if (due_asked_) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (invokers_.empty()) return;
+  }
+  due_asked_ = true;
+  store_->due([this](store_result<std::vector<queue_due>> result) {
+    asio::post(around_.admin, [this, result = std::move(result)] {
+      due_asked_ = false;
+      if (result) due_ = *result;
+    });
+  });
+}
+
+/// Tells the autoscaler how many events and queued invocations wait for each function.
 void service::add_backlog() {
   if (stopped_) return;
+  ask_due();
   const auto view = around_.view();
   std::map<std::string, std::uint64_t> waiting;
+  for (const auto& name : waited_) waiting[name] = 0;  // also where nothing waits any more, or will
   for (const auto& [name, one] : triggers_) {
     for (const auto& each : {one.main, one.stored}) {
       if (each) waiting[one.what->function] += each->counters().runnable.load(std::memory_order_relaxed);
     }
   }
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& one : due_) {
+      const auto at = invokers_.find(one.function);
+      const auto busy = at == invokers_.end() ? 0 : at->second->in_flight();
+      const auto due = static_cast<std::uint64_t>(one.requests);
+      waiting[one.function] += due - std::min(due, busy);
+    }
+  }
+  waited_.clear();
   for (const auto& [function, count] : waiting) {
+    if (count > 0) waited_.insert(function);
     const auto& functions = view->snapshot->functions;
     const auto at = std::ranges::lower_bound(functions, function, {}, &config::function::name);
     if (at == functions.end() || at->name != function) continue;
