@@ -96,10 +96,10 @@ intake_reply reply_of(const append_result& result) {
     case kind::failed:
       break;
   }
-  return problem(
-      503, "storage-failed",
-      result.problem + (result.perhaps_kept ? "; it is not known whether this was kept" : "; nothing of it was kept"),
-      5);
+  return problem(503, "storage-failed",
+                 result.problem + (result.perhaps_kept ? "; it is not known whether this was kept"
+                                                       : "; it is known that nothing of it was kept"),
+                 5);
 }
 
 const config::function* find_function(const activator::view& in, std::string_view name) {
@@ -157,8 +157,15 @@ void service::append(const std::string& bus, std::vector<std::string> encoded,
                      std::function<void(std::string problem)> then) {
   const auto log = find_log(bus);
   if (!log) return then("there is no such bus");
-  log->append_encoded(std::move(encoded),
-                      [then = std::move(then)](append_result result) { then(std::move(result.problem)); });
+  log->append_encoded(std::move(encoded), [this, bus, then = std::move(then)](append_result result) {
+    // Whoever gave it tries again, and says of which event it is; why is said here.
+    if (!result.kept() && result.how != append_result::kind::closed) {
+      const bool dead = bus.starts_with(dead_log);
+      around_.log.warn("{} {}: nothing could be written: {}", dead ? "dead letters of trigger" : "bus",
+                       dead ? bus.substr(std::string_view(dead_log).size()) : bus, result.problem);
+    }
+    then(std::move(result.problem));
+  });
 }
 
 /// The first invocation of a daemon without events opens the store.

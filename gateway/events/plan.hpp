@@ -22,8 +22,8 @@ inline constexpr const char* dead_log = "dead/";
 
 /// A trigger as it is to run. Names stand for indices, which another configuration may have changed.
 struct service::plan {
-  plan(const config::trigger& of, const config::snapshot& in)
-      : config(std::make_shared<const config::trigger>(of)), function(in.functions[of.function].name) {
+  plan(const config::trigger& of, const config::snapshot& in, wall_time now)
+      : config(std::make_shared<const config::trigger>(of)), function(in.functions[of.function].name), since(now) {
     if (const auto* const from = std::get_if<config::bus_source>(&of.source)) {
       bus = in.buses[from->bus].name;
       stream = bus_stream + bus;
@@ -52,6 +52,11 @@ struct service::plan {
     return mine == others && function == other.function && stream == other.stream && topics == other.topics &&
            reply == other.reply && dead == other.dead;
   }
+  /// The same group on the same topics.
+  [[nodiscard]] bool goes_on(const plan& other) const {
+    return topics && other.topics && topics->cluster.brokers == other.topics->cluster.brokers &&
+           topics->topics == other.topics->topics && topics->group == other.topics->group;
+  }
   [[nodiscard]] bool is_cron() const { return std::holds_alternative<config::cron_source>(config->source); }
   /// As people see it.
   [[nodiscard]] std::string source() const {
@@ -64,6 +69,7 @@ struct service::plan {
 
   std::shared_ptr<const config::trigger> config;
   std::string function;
+  wall_time since{};  ///< what `latest` means on Kafka; no part of same_as()
   std::string bus;
   /// Where its events wait in the store. Of a trigger on Kafka: those that were given up and are to be delivered again,
   /// and those that its bus had kept there before it was moved.

@@ -50,12 +50,13 @@ failure_note note_of(const failure& why) {
   return out;
 }
 
-topic_settings settings_of(const config::kafka_source& from, const std::string& trigger) {
+topic_settings settings_of(const config::kafka_source& from, wall_time since, const std::string& trigger) {
   topic_settings out;
   out.cluster = from.cluster;
   out.topics = from.topics;
   out.group = from.group;
   out.start = from.start;
+  out.since = since;
   out.trigger = trigger;
   return out;
 }
@@ -112,8 +113,8 @@ std::string service::begin_runner(const plan& what) {
       store_->keep_dead_letter(owner, std::move(place), encode(event), note_of(why),
                                [then = std::move(then)](const auto& kept) { then(kept.has_value()); });
     };
-    auto topics = std::make_unique<topic_source>(on, settings_of(*what.topics, what.config->name), std::move(keep),
-                                                 threads_, around_.log);
+    auto topics = std::make_unique<topic_source>(on, settings_of(*what.topics, what.since, what.config->name),
+                                                 std::move(keep), threads_, around_.log);
     made.topics = topics->numbers();
     made.main = make(std::move(topics), [share] { return share->of_topics(); });
     made.stored = of_store = make(std::move(*source), [share] { return share->of_stored(); });

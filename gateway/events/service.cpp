@@ -42,6 +42,8 @@ service::~service() = default;
 // ----------------------------------------------------------------------------------------------------
 
 std::string service::prepare(const config::snapshot& next) {
+  // From here on its buses may take events in, and its triggers are to get them.
+  prepared_at_ = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
   if (!open_) {
     std::error_code ignored;
     const bool left = std::filesystem::exists(std::filesystem::path(around_.data_dir) / "events.db", ignored);
@@ -130,7 +132,7 @@ std::string service::prepare_stream(const std::string& name, std::chrono::millis
 std::string service::apply(const config::snapshot& snapshot) {
   if (!open_) return {};
   std::vector<plan> wanted;
-  for (const auto& one : snapshot.triggers) wanted.emplace_back(one, snapshot);
+  for (const auto& one : snapshot.triggers) wanted.emplace_back(one, snapshot, prepared_at_);
   const auto usage = wait_for<store_usage>([this](auto done) { store_->usage(std::move(done)); });
   if (!usage) return usage.error().text;
   for (const auto& one : usage->streams) {
@@ -146,7 +148,9 @@ std::string service::apply(const config::snapshot& snapshot) {
     if (at != triggers_.end() && at->second.what->same_as(one)) continue;
     if (at != triggers_.end()) {
       // The new one begins when nothing of the old one is in flight: an event is never at two places.
-      at->second.what = std::make_shared<plan>(one);
+      auto next = std::make_shared<plan>(one);
+      if (next->goes_on(*at->second.what)) next->since = at->second.what->since;
+      at->second.what = std::move(next);
       end_runner(name);
       continue;
     }
@@ -244,17 +248,47 @@ worker& service::next_worker() {
   return *all[turn_++ % all.size()];
 }
 
-/// Tells the autoscaler how many events wait for each function.
+/// How many queued invocations are due. They are counted on the store's reader, not where they are made, which looks at
+/// a few at a time.
+void service::ask_due() {
+  if (due_asked_) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (invokers_.empty()) return;
+  }
+  due_asked_ = true;
+  store_->due([this](store_result<std::vector<queue_due>> result) {
+    asio::post(around_.admin, [this, result = std::move(result)] {
+      due_asked_ = false;
+      if (result) due_ = *result;
+    });
+  });
+}
+
+/// Tells the autoscaler how many events and queued invocations wait for each function.
 void service::add_backlog() {
   if (stopped_) return;
+  ask_due();
   const auto view = around_.view();
   std::map<std::string, std::uint64_t> waiting;
+  for (const auto& name : waited_) waiting[name] = 0;  // also where nothing waits any more, or will
   for (const auto& [name, one] : triggers_) {
     for (const auto& each : {one.main, one.stored}) {
       if (each) waiting[one.what->function] += each->counters().runnable.load(std::memory_order_relaxed);
     }
   }
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& one : due_) {
+      const auto at = invokers_.find(one.function);
+      const auto busy = at == invokers_.end() ? 0 : at->second->in_flight();
+      const auto due = static_cast<std::uint64_t>(one.requests);
+      waiting[one.function] += due - std::min(due, busy);
+    }
+  }
+  waited_.clear();
   for (const auto& [function, count] : waiting) {
+    if (count > 0) waited_.insert(function);
     const auto& functions = view->snapshot->functions;
     const auto at = std::ranges::lower_bound(functions, function, {}, &config::function::name);
     if (at == functions.end() || at->name != function) continue;

@@ -111,6 +111,7 @@ class service final : public intake, public event_sink, public actions_on_events
 
   void poke_invoker(const std::string& function);
   void add_backlog();
+  void ask_due();
   [[nodiscard]] event_numbers count(const store_usage& usage) const;
   void answer(actions::done then, action_result result);
   [[nodiscard]] worker& next_worker();
@@ -128,6 +129,10 @@ class service final : public intake, public event_sink, public actions_on_events
   std::set<std::string> ending_;                                               ///< whose old self is still in flight
   cron_clock cron_;
   timer backlog_timer_;
+  wall_time prepared_at_{};
+  std::vector<queue_due> due_;    ///< of queued invocations, as the store said last; admin thread
+  bool due_asked_ = false;        ///< it has not answered yet
+  std::set<std::string> waited_;  ///< functions that something waited for the last time it was looked
   std::atomic<std::size_t> turn_{0};
   bool stopped_ = false;
 };

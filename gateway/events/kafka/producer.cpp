@@ -99,7 +99,7 @@ append_result explain(rd_kafka_resp_err_t error, const std::string& topic, const
       break;
     case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
     case RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE:
-      out.problem = "the Kafka cluster did not acknowledge it in time";
+      out.problem = "the Kafka cluster did not acknowledge it for topic " + topic + " in time";
       if (!trouble.empty()) out.problem += ": " + trouble;
       break;
     case RD_KAFKA_RESP_ERR__PURGE_INFLIGHT:

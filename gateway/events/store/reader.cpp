@@ -53,6 +53,10 @@ queries::queries(const std::string& path)
                  "ORDER BY c.name"),
       settled_(on_, "SELECT sum(last - first + 1) FROM settled WHERE consumer = ?"),
       functions_(on_, "SELECT name, requests, bytes, results, result_bytes FROM function ORDER BY name"),
+      due_(on_,
+           "SELECT name, requests - (SELECT count(*) FROM (SELECT 1 FROM queue WHERE function = function.id AND due > "
+           "?1 "
+           "LIMIT 10000)) FROM function WHERE requests > 0"),
       letters_(on_, "SELECT owner, kind, count(*) FROM dead_letter GROUP BY owner, kind") {}
 
 std::vector<record> queries::read(stream_id stream, std::int64_t after, std::size_t max_count, std::size_t max_bytes) {
@@ -130,6 +134,13 @@ store_result<dead_letter> queries::show_dead_letter(std::int64_t id) {
   rows found(content_, id);
   if (!found.next()) return store_error{store_errc::not_found, "there is no dead letter " + std::to_string(id)};
   return read_dead_letter(*found.operator->(), true);
+}
+
+std::vector<queue_due> queries::due(wall_time now) {
+  std::vector<queue_due> out;
+  rows functions(due_, now);
+  while (functions.next()) out.push_back({functions->string(0), std::max<std::int64_t>(0, functions->integer(1))});
+  return out;
 }
 
 store_usage queries::usage() {

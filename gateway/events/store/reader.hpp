@@ -29,6 +29,7 @@ class queries {
   store_result<std::string> response(const invocation_id& id);
   std::vector<dead_letter> dead_letters(const std::string& owner, std::int64_t after, std::size_t max_count);
   store_result<dead_letter> show_dead_letter(std::int64_t id);
+  std::vector<queue_due> due(wall_time now);
   store_usage usage();
 
  private:
@@ -39,7 +40,7 @@ class queries {
   connection on_;
   dead_letter_ids ids_;
   std::unordered_map<std::int64_t, statement> events_;
-  statement request_, invocation_, response_, letter_, content_, streams_, consumers_, settled_, functions_, letters_;
+  statement request_, invocation_, response_, letter_, content_, streams_, consumers_, settled_, functions_, due_, letters_;
 };
 
 class store_reader {

@@ -98,6 +98,8 @@ class store {
   /// `conflict` unless it is queued (also: queued again after a failed attempt).
   void cancel(const invocation_id& id, std::chrono::milliseconds result_ttl, completion<void> done);
   void look_up(const invocation_id& id, completion<invocation_status> done);
+  /// Of each function that has any queued. Cheap: of those that wait for their time, no more than 10,000 are counted.
+  void due(completion<std::vector<queue_due>> done);
   /// The response that finish() was given; `conflict` when there is none yet.
   void response(const invocation_id& id, completion<std::string> done);
 

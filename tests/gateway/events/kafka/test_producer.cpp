@@ -255,7 +255,7 @@ TEST_CASE("no broker: it is said in time, with the reason, and that nothing hind
   const auto made = make(cluster.settings({{"message.timeout.ms", "1500"}, {"reconnect.backoff.max.ms", "100"}}), log);
   const auto result = send_and_wait(*made, "a", single("0"));
   CHECK(result.how == kind::failed);
-  CHECK_THAT(result.problem, Catch::Contains("did not acknowledge it in time: no broker can be reached"));
+  CHECK_THAT(result.problem, Catch::Contains("did not acknowledge it for topic a in time: no broker can be reached"));
   CHECK_FALSE(result.perhaps_kept);  // it was never sent
   CHECK_FALSE(made->problem().empty());
   cluster.up();
