@@ -101,4 +101,11 @@ void park_budget::release(std::uint32_t fewer_requests, std::uint64_t fewer_byte
   bytes.store(bytes.load(std::memory_order_relaxed) - fewer_bytes, std::memory_order_relaxed);
 }
 
+void park_budget::replace(std::uint32_t fewer_requests, std::uint64_t fewer_bytes, std::uint32_t more_requests,
+                          std::uint64_t more_bytes) noexcept {
+  const std::lock_guard lock(mutex_);
+  requests.store(requests.load(std::memory_order_relaxed) - fewer_requests + more_requests, std::memory_order_relaxed);
+  bytes.store(bytes.load(std::memory_order_relaxed) - fewer_bytes + more_bytes, std::memory_order_relaxed);
+}
+
 }  // namespace rouse::activator

@@ -86,6 +86,19 @@ void slot::answered() noexcept {
   lot_->answered(*on_);
 }
 
+park_place& park_place::operator=(park_place&& other) noexcept {
+  if (this == &other) return *this;
+  release();
+  budget_ = std::exchange(other.budget_, nullptr);
+  requests_ = other.requests_;
+  bytes_ = other.bytes_;
+  return *this;
+}
+
+void park_place::release() noexcept {
+  if (budget_ != nullptr) std::exchange(budget_, nullptr)->release(requests_, bytes_);
+}
+
 waiter::waiter(mailbox& where, std::function<void()> wake) : mailbox_(where), wake_(std::move(wake)) {}
 
 waiter::~waiter() {
@@ -143,7 +156,8 @@ std::optional<slot> parking_lot::take(std::uint32_t seed) noexcept {
   return slot(*this, *on);
 }
 
-parking_lot::park_result parking_lot::park(waiter& w, std::uint64_t bytes, turn as, bool pinned, bool last_resort) {
+parking_lot::park_result parking_lot::park(waiter& w, std::uint64_t bytes, turn as, bool pinned, bool last_resort,
+                                           park_place* kept) {
   assert(w.lot_ == nullptr && "a waiter parks once");
   bool queued = false;
   {
@@ -156,7 +170,10 @@ parking_lot::park_result parking_lot::park(waiter& w, std::uint64_t bytes, turn 
     }
     const std::uint32_t requests = as == turn::retry || as == turn::ticket ? 0 : 1;
     if (as == turn::ticket) bytes = 0;
-    if (as == turn::moved) {
+    if (as == turn::moved && kept != nullptr && kept->budget_ == &budget_) {
+      kept->budget_ = nullptr;
+      budget_.replace(kept->requests_, kept->bytes_, requests, bytes);
+    } else if (as == turn::moved) {
       budget_.force(requests, bytes);
     } else if (as != turn::ticket && !budget_.admit(requests, bytes)) {
       return park_result::queue_full;
@@ -263,12 +280,16 @@ void parking_lot::enqueue(waiter& w, bool at_head) noexcept {
   w.place_ = waiter::where::queued;
 }
 
-void parking_lot::dequeue(waiter& w) noexcept {
+void parking_lot::dequeue(waiter& w, bool keeps_place) noexcept {
   if (&w == last_retry_) last_retry_ = w.prev_;  // the retries are a prefix: what stands before one is one, or nothing
   queue_.erase(w);
   w.place_ = waiter::where::nowhere;
   waiters_.fetch_sub(1, std::memory_order_seq_cst);
-  budget_.release(w.requests_, w.bytes_);
+  if (keeps_place) {
+    w.kept_ = park_place(budget_, w.requests_, w.bytes_);
+  } else {
+    budget_.release(w.requests_, w.bytes_);
+  }
 }
 
 /// Ends every wait, oldest first.
@@ -277,7 +298,7 @@ void parking_lot::wake_all(waiter::outcome how, wakes& out) noexcept {
 }
 
 void parking_lot::wake_one(waiter& w, waiter::outcome how, wakes& out) noexcept {
-  dequeue(w);
+  dequeue(w, how == waiter::outcome::moved);
   w.outcome_ = how;
   if (how == waiter::outcome::failed) w.failure_ = failure_;
   out.put(w);

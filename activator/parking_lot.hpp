@@ -24,6 +24,7 @@ namespace rouse::activator {
 class parking_lot;
 class mailbox;
 class waiter;
+struct park_budget;
 
 /// Why a start failed; shared by all who waited for it.
 struct start_failure {
@@ -64,6 +65,26 @@ class slot {
   phase phase_ = phase::plain;
 };
 
+/// The place in the budget of one who was moved out of a lot and has not parked again: it stays counted, or newcomers
+/// would be admitted above the limit meanwhile. Given back by ending. Move-only; one thread at a time.
+class park_place {
+ public:
+  park_place() = default;
+  park_place(park_budget& in, std::uint32_t requests, std::uint64_t bytes) noexcept
+      : budget_(&in), requests_(requests), bytes_(bytes) {}
+  park_place(park_place&& other) noexcept
+      : budget_(std::exchange(other.budget_, nullptr)), requests_(other.requests_), bytes_(other.bytes_) {}
+  park_place& operator=(park_place&& other) noexcept;
+  ~park_place() { release(); }
+  void release() noexcept;
+
+ private:
+  friend class parking_lot;
+  park_budget* budget_ = nullptr;
+  std::uint32_t requests_ = 0;
+  std::uint64_t bytes_ = 0;
+};
+
 /// A doubly linked list through the waiters themselves. Whoever owns the list guards it.
 class waiter_list {
  public:
@@ -100,6 +121,7 @@ class waiter {
   /// Valid after wake, on the owner's worker.
   [[nodiscard]] outcome result() const noexcept { return outcome_; }
   [[nodiscard]] slot take_slot() noexcept;                                      ///< when granted; once
+  [[nodiscard]] park_place take_place() noexcept { return std::move(kept_); }   ///< when moved; for the next park()
   [[nodiscard]] std::shared_ptr<const start_failure> failure() const noexcept;  ///< when failed, or park() said so
 
  private:
@@ -121,6 +143,7 @@ class waiter {
   std::uint64_t bytes_ = 0;
   router::instance* granted_on_ = nullptr;
   std::shared_ptr<const start_failure> failure_;
+  park_place kept_;  ///< when moved
 };
 
 /// Where grants for one worker land. `post` must make deliver() run soon on that worker; it is called from any thread,
@@ -165,6 +188,9 @@ struct park_budget {
   /// Counts it in whatever the limits say.
   void force(std::uint32_t more_requests, std::uint64_t more_bytes) noexcept;
   void release(std::uint32_t fewer_requests, std::uint64_t fewer_bytes) noexcept;
+  /// Both at once: nobody sees the time between.
+  void replace(std::uint32_t fewer_requests, std::uint64_t fewer_bytes, std::uint32_t more_requests,
+               std::uint64_t more_bytes) noexcept;
   /// Any thread; holds for what comes.
   void set_limits(std::uint64_t requests_limit, std::uint64_t bytes_limit) noexcept;
 
@@ -199,11 +225,12 @@ class parking_lot {
   enum class turn : std::uint8_t { newcomer, retry, moved, ticket };
   /// Queues `w`, which then is woken exactly once (perhaps before this returns, through its mailbox), unless the result
   /// is not `parked`. `bytes` of memory are held while it waits. `queue_full`: a limit of the budget would be exceeded.
-  /// `start_failed`: a start failed, no instance is open, and the back-off is not over; `w.failure()` says why. `moved`:
-  /// the lot was closed; choose a revision anew. `pinned`: the caller named the revision, so that move_out() passes
-  /// over this one. `last_resort`: there is no other to choose, so a closed lot takes it as well.
+  /// `start_failed`: a start failed, no instance is open, and the back-off is not over; `w.failure()` says why.
+  /// `moved`: the lot was closed; choose a revision anew. `pinned`: the caller named the revision, so that move_out()
+  /// passes over this one. `last_resort`: there is no other to choose, so a closed lot takes it as well. `kept`: the
+  /// place in the budget of one who was moved here; taken over when the result is `parked`.
   [[nodiscard]] park_result park(waiter& w, std::uint64_t bytes, turn as = turn::newcomer, bool pinned = false,
-                                 bool last_resort = false);
+                                 bool last_resort = false, park_place* kept = nullptr);
 
   // --- control thread ----------------------------------------------------------------------------------------------
   /// Replaces the list of instances that take() looks at and offers what became free. An instance that leaves the list
@@ -223,7 +250,8 @@ class parking_lot {
   void fail(std::shared_ptr<const start_failure> why);
   void clear_failure();
   /// Wakes every waiter that is not pinned with `moved`: the function's traffic is split anew. Order is kept, as each
-  /// parks again as `turn::moved` and wakes come in the order of the queue.
+  /// parks again as `turn::moved` and wakes come in the order of the queue. All stay counted in the budget until they
+  /// park again (park_place).
   void move_out();
   /// The revision takes no more work: wakes all with `moved`, pinned or not, and whoever still comes is told `moved`,
   /// but those who come as a last resort. Not undone.
@@ -245,7 +273,7 @@ class parking_lot {
   void enqueue(waiter& w, bool at_head) noexcept;
   void wake_all(waiter::outcome how, wakes& out) noexcept;
   void wake_one(waiter& w, waiter::outcome how, wakes& out) noexcept;
-  void dequeue(waiter& w) noexcept;
+  void dequeue(waiter& w, bool keeps_place = false) noexcept;
   void grant(router::instance& on, wakes& out) noexcept;
   void grant_free(bool paced, wakes& out) noexcept;
   void grant_on(router::instance& on, unsigned most, wakes& out) noexcept;

@@ -1,5 +1,6 @@
 #include "gateway/daemon.hpp"
 
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -60,6 +61,13 @@ void raise_descriptor_limit() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// What is large goes back to the system when it is freed. Left to itself, malloc learns from the first body of 10 MiB
+/// to keep such blocks in its heaps, where one small one behind them holds them.
+void return_large_blocks() {
+  ::mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+  ::mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
 }
 
 /// The calling thread gives way to the rest of rouse where processors are short: a scrape takes tens of milliseconds of
@@ -351,6 +359,7 @@ int serve(config::snapshot snapshot, const serve_options& options) {
     // First of all, while there is one thread and little memory to copy.
     auto keeper = process::keeper::fork_keeper();
     raise_descriptor_limit();
+    return_large_blocks();
     log_options logging;
     logging.json = options.log_json;
     logging.level = options.log_level;

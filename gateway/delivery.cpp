@@ -17,6 +17,7 @@ using activator::shed_reason;
 constexpr unsigned most_tries = 64;  // over stale pooled connections
 constexpr std::size_t response_head_limit = 256 * 1024;
 constexpr std::size_t read_size = 16 * 1024;
+constexpr auto memory_pause = 20ms;  // until it is looked again whether there is room for a reply
 
 std::int64_t steady_ns(steady::time_point at) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(at.time_since_epoch()).count();
@@ -290,6 +291,29 @@ awaitable<bool> delivery::read_head() {
   }
 }
 
+/// Waits until there is room for what has come of the body. False when interrupted.
+awaitable<bool> delivery::hold_piece() {
+  if (response_.body == http::framing::none) co_return true;
+  auto& have = result_.body;
+  auto& share = result_.share;
+  const auto most = std::max<std::uint64_t>(what_.most_reply, have.size());
+  const auto needed = std::min<std::uint64_t>(have.size() + upstream_->in.size(), most);
+  if (needed <= share.bytes()) co_return true;
+  auto all = most;
+  if (response_.body == http::framing::length) all = std::min(all, response_.content_length);
+  if (needed > all) all = needed;
+  if (!share) share = memory_share(worker_.shared().bodies);
+  const auto room = std::max<std::uint64_t>(needed, std::min<std::uint64_t>(all, 2 * share.bytes()));
+  while (!share.hold_or_overdraw(room, all)) {
+    deadline_ = steady::time_point::max();  // it is not the instance that does not go on
+    co_await pause(memory_pause);
+    if (interrupted_ != interruption::none) co_return false;
+  }
+  make_room(have, static_cast<std::size_t>(share.bytes() == all ? all : room));
+  enter(limits_->stream_idle_timeout);
+  co_return true;
+}
+
 /// What has come of the body. False when it is not valid.
 bool delivery::take_piece(bool& done) {
   auto& in = upstream_->in;
@@ -330,6 +354,7 @@ awaitable<bool> delivery::read_body() {
   on_deadline_ = interruption::stream_idle;
   for (bool done = false;;) {
     enter(limits_->stream_idle_timeout);
+    if (!co_await hold_piece()) co_return false;
     if (!take_piece(done)) co_return false;
     if (done) co_return true;
     const auto [ec, n] = co_await upstream_->socket.async_read_some(upstream_->in.prepare(read_size), as_result);

@@ -1,8 +1,8 @@
 #pragma once
 // A request of rouse's own on its way to a function: an event or a queued invocation. It walks as a caller's request
 // does (choose a revision, take a slot or park, forward, give the slot back), but its body is at hand, its reply is
-// kept in memory, and it waits for its slot without `max_wait` and outside of `queue`, for it is safe where it came
-// from. One worker's; owned by the coroutine that runs it.
+// kept in memory (site::bodies; it is read on when there is room), and it waits for its slot without `max_wait` and
+// outside of `queue`, for it is safe where it came from. One worker's; owned by the coroutine that runs it.
 //
 //   delivery one(worker, request);
 //   if (co_await one.acquire()) co_await one.send();
@@ -19,6 +19,7 @@
 #include "activator/parking_lot.hpp"
 #include "gateway/dial.hpp"
 #include "gateway/http/message.hpp"
+#include "gateway/memory_budget.hpp"
 #include "gateway/sweep.hpp"
 #include "gateway/worker.hpp"
 
@@ -43,6 +44,7 @@ struct delivery_result {
   unsigned status = 0;
   std::vector<std::pair<std::string, std::string>> fields;  ///< of the response, hop-by-hop ones left out
   std::string body;
+  memory_share share;                        ///< of the daemon's budget, for the body
   bool cut = false;                          ///< the response's body was longer than most_reply
   std::string detail;                        ///< why there is no response; a sentence without its full stop
   const char* type = "";                     ///< of a refusal: the word of the contract, such as start-failed
@@ -80,6 +82,7 @@ class delivery final : public sweep_entry, public worker_task {
   awaitable<error_code> write_all();
   awaitable<bool> read_head();
   awaitable<bool> read_body();
+  awaitable<bool> hold_piece();
   bool take_piece(bool& done);
   bool fail(std::string detail);
   void release(bool reusable, bool failed);

@@ -289,13 +289,14 @@ void session::note_failure(attempt_end end) {
 /// go to is served where it is, though that was closed. False with refusal_ set, or with interrupted_ set.
 awaitable<bool> session::take_or_park(activator::parking_lot::turn as) {
   last_resort_ = false;
+  activator::park_place kept;  // on the way from one queue to the next
   for (;;) {
     if (auto taken = revision_->lot.take(static_cast<std::uint32_t>(worker_.random()))) {
       slot_ = std::move(*taken);
       co_return true;
     }
     moved_ = false;
-    if (co_await obtain_slot(as)) co_return true;
+    if (co_await obtain_slot(as, kept)) co_return true;
     if (!moved_) co_return false;
     const auto* const before = revision_;
     last_resort_ = !choose_again();
@@ -305,8 +306,8 @@ awaitable<bool> session::take_or_park(activator::parking_lot::turn as) {
   }
 }
 
-/// Parks until a slot is granted. False with moved_, refusal_ or interrupted_ set.
-awaitable<bool> session::obtain_slot(activator::parking_lot::turn as) {
+/// Parks until a slot is granted. False with moved_ (and what it keeps), refusal_ or interrupted_ set.
+awaitable<bool> session::obtain_slot(activator::parking_lot::turn as, activator::park_place& kept) {
   bool woken = false;  // the outcome may be read only then
   activator::waiter place(worker_.mailbox(), [this, &woken] {
     woken = true;
@@ -314,7 +315,7 @@ awaitable<bool> session::obtain_slot(activator::parking_lot::turn as) {
   });
   const auto parked_at = steady::now();
   const auto memory = session_memory + in_.capacity() + held_.capacity() + (pump_ ? pump_->capacity() : 0);
-  switch (revision_->lot.park(place, memory, as, revision_named_, last_resort_)) {
+  switch (revision_->lot.park(place, memory, as, revision_named_, last_resort_, &kept)) {
     case activator::parking_lot::park_result::queue_full:
       counters_->shed_one(shed_reason::queue_full);
       refusal_ = answer();
@@ -346,6 +347,7 @@ awaitable<bool> session::obtain_slot(activator::parking_lot::turn as) {
   park_ms_ = park_ms_.value_or(0) + milliseconds_between(parked_at, now);
   if (interrupted_ != interruption::none) co_return false;
   if (place.result() == activator::waiter::outcome::moved) {
+    kept = place.take_place();
     moved_ = true;
     co_return false;
   }

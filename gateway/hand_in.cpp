@@ -14,13 +14,40 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t read_size = 16 * 1024;
+constexpr std::size_t first_room = 64 * 1024;
 constexpr auto answer_time = 30s;  // for the store to say that it is durable
 constexpr std::string_view continue_head = "HTTP/1.1 100 Continue\r\n\r\n";
 
+void no_room(const memory_budget& budget, const char* what, std::string& detail) {
+  detail = std::string("no memory is left for ") + what + ": bodies that rouse keeps take " +
+           std::to_string(budget.used() >> 20U) + " MiB of at most " + std::to_string(budget.limit() >> 20U) + " MiB";
+}
+
 }  // namespace
 
+/// Makes `out` large enough for so many bytes more, twice as large as it was where it has to move: memory is paid for
+/// as the body comes, for a caller may declare much and send nothing. False with the answer when there is none.
+bool session::make_body_room(std::string& out, std::size_t more, std::uint64_t most, memory_share& share, answer& why) {
+  const auto needed = out.size() + more;
+  if (needed <= share.bytes()) return true;
+  auto room = std::max<std::uint64_t>(first_room, 2 * share.bytes());
+  if (head_.body == http::framing::length) room = std::min(room, head_.content_length);
+  room = body_complete_ ? needed : std::max<std::uint64_t>(needed, std::min(room, most));
+  auto& budget = worker_.shared().bodies;
+  if (share.hold(room, budget.for_callers())) {
+    make_room(out, static_cast<std::size_t>(room));
+    return true;
+  }
+  why.status = 503;
+  why.type = "queue-full";
+  no_room(budget, "this body", why.detail);
+  why.retry_after = 1;
+  if (!body_complete_) last_ = unread_ = true;
+  return false;
+}
+
 /// Appends what the caller sends, decoded. False with the answer, or with interrupted_ set.
-awaitable<bool> session::read_whole_body(std::string& out, std::uint64_t most, answer& why) {
+awaitable<bool> session::read_whole_body(std::string& out, std::uint64_t most, memory_share& share, answer& why) {
   const auto too_large = [&] {
     why.status = 413;
     why.type = "body-too-large";
@@ -28,8 +55,10 @@ awaitable<bool> session::read_whole_body(std::string& out, std::uint64_t most, a
     last_ = unread_ = true;
     return false;
   };
+  if (first_body_.size() > most || (head_.body == http::framing::length && head_.content_length > most))
+    co_return too_large();
+  if (!make_body_room(out, first_body_.size(), most, share, why)) co_return false;
   out.assign(first_body_);
-  if (out.size() > most || (head_.body == http::framing::length && head_.content_length > most)) co_return too_large();
   if (body_complete_) co_return true;
   if (head_.expect_continue && first_consumed_ == 0 && head_.version == 11) {
     error_code ec;
@@ -55,6 +84,7 @@ awaitable<bool> session::read_whole_body(std::string& out, std::uint64_t most, a
     pump_->commit(n);
     auto* const data = static_cast<char*>(pump_->data().data());
     if (head_.body == http::framing::length) {
+      if (!make_body_room(out, pump_->size(), most, share, why)) co_return false;
       out.append(data, pump_->size());
       body_left_ -= pump_->size();
       body_complete_ = body_left_ == 0;
@@ -68,11 +98,12 @@ awaitable<bool> session::read_whole_body(std::string& out, std::uint64_t most, a
         last_ = unread_ = true;
         co_return false;
       }
+      if (out.size() + step.produced > most) co_return too_large();
+      if (!make_body_room(out, step.produced, most, share, why)) co_return false;
       out.append(data, step.produced);
       body_complete_ = step.done;
       pump_->consume(step.consumed);
     }
-    if (out.size() > most) co_return too_large();
   }
   bytes_in_ = out.size();
   co_return interrupted_ == interruption::none;
@@ -126,17 +157,27 @@ awaitable<bool> session::hand_in() {
   auto most =
       store.most_body(kind, service_ ? std::string_view(service_->function->name) : std::string_view(kept_for_));
   if (const auto limit = worker_.shared().server.limits.body_bytes; limit > 0) most = std::min(most, limit);
+  auto& budget = worker_.shared().bodies;
+  most = std::min(most, budget.for_callers());
   std::string body;
-  if (!co_await read_whole_body(body, most, why)) co_return co_await end_hand_in(std::move(why));
+  memory_share share(budget);
+  if (!co_await read_whole_body(body, most, share, why)) {
+    body = std::string();
+    share.release();  // it may take a while to tell the caller
+    co_return co_await end_hand_in(std::move(why));
+  }
   traceparent_ = http::choose_traceparent(head_, worker_.random(), worker_.random(), worker_.random(), trace_scratch_);
 
   struct pending {
     session* waits = nullptr;  ///< while it does
     std::optional<intake_reply> reply;
+    memory_share share;  ///< of the body, which is the store's when the caller has left
   };
   auto state = std::make_shared<pending>();
   state->waits = this;
+  state->share = std::move(share);
   store.take(make_intake_request(std::move(body)), [state, &on = worker_](intake_reply reply) {
+    state->share.release();
     auto moved = std::make_shared<intake_reply>(std::move(reply));
     on.post([state, moved] {
       state->reply = std::move(*moved);
@@ -165,6 +206,14 @@ awaitable<bool> session::hand_in() {
     why.type = reply.type;
     why.detail = std::move(reply.detail);
     why.retry_after = reply.retry_after;
+    co_return co_await end_hand_in(std::move(why));
+  }
+  if (!state->share.hold(reply.body.size(), budget.for_callers())) {
+    why.status = 503;
+    why.type = "queue-full";
+    no_room(budget, "this response", why.detail);
+    why.retry_after = 1;
+    reply = intake_reply();
     co_return co_await end_hand_in(std::move(why));
   }
   co_return co_await answer_kept(reply);
@@ -206,13 +255,16 @@ awaitable<bool> session::answer_kept(const intake_reply& reply) {
   local.body = reply.body;
   local.request_id = request_id_;
   local.keep_alive = keep;
-  local.head_only = head_.method == "HEAD";
+  local.head_only = true;
   local.caller_version = head_.version;
   http::compose_local(out, local);
+  // Not copied behind its head: it may be large, and its reader slow.
+  const bool bodiless = head_.method == "HEAD" || reply.status == 204 || reply.status == 304;
+  const std::string_view body = bodiless ? std::string_view() : std::string_view(reply.body);
   error_code ec;
-  const auto sent = try_write(socket_, out, {}, {}, ec);
-  if (!ec && sent < out.size()) ec = co_await write_rest(socket_, sent, out);
-  bytes_out_ += out.size();
+  const auto sent = try_write(socket_, out, body, {}, ec);
+  if (!ec && sent < out.size() + body.size()) ec = co_await write_rest(socket_, sent, out, body);
+  bytes_out_ += out.size() + body.size();
   end_exchange(reply.status);
   co_return keep && !ec && interrupted_ == interruption::none;
 }

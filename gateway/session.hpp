@@ -22,6 +22,7 @@
 #include "gateway/http/compose.hpp"
 #include "gateway/http/message.hpp"
 #include "gateway/intake.hpp"
+#include "gateway/memory_budget.hpp"
 #include "gateway/net.hpp"
 #include "gateway/stats.hpp"
 #include "gateway/sweep.hpp"
@@ -100,7 +101,7 @@ class session final : public sweep_entry, public fd_watch::client, public worker
   bool admit(answer& why);
   bool admit_rate(answer& why);
   awaitable<bool> take_or_park(activator::parking_lot::turn as);
-  awaitable<bool> obtain_slot(activator::parking_lot::turn as);
+  awaitable<bool> obtain_slot(activator::parking_lot::turn as, activator::park_place& kept);
   void note_outcome(bool failed);
   void note_failure(attempt_end end);
   awaitable<bool> let_crash_be_seen(std::chrono::milliseconds at_most);
@@ -142,7 +143,8 @@ class session final : public sweep_entry, public fd_watch::client, public worker
 
   // hand_in.cpp
   awaitable<bool> hand_in();
-  awaitable<bool> read_whole_body(std::string& out, std::uint64_t most, answer& why);
+  awaitable<bool> read_whole_body(std::string& out, std::uint64_t most, memory_share& share, answer& why);
+  bool make_body_room(std::string& out, std::size_t more, std::uint64_t most, memory_share& share, answer& why);
   intake_request make_intake_request(std::string body);
   awaitable<bool> end_hand_in(answer why);
   awaitable<bool> answer_kept(const intake_reply& reply);

@@ -1,6 +1,7 @@
 #pragma once
 // What all workers share while they serve: the listeners' settings, and where lines are logged. Made by the daemon
-// before the workers; read-only to them. What a reload can change comes to each of them in a view (worker::serve_by).
+// before the workers; read-only to them, but for the budget. What a reload can change comes to each of them in a view
+// (worker::serve_by).
 
 #include <memory>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "activator/runtime.hpp"
 #include "config/config.hpp"
 #include "gateway/access_log.hpp"
+#include "gateway/memory_budget.hpp"
 
 namespace rouse::gateway {
 
@@ -24,6 +26,7 @@ struct site {
   bool expose_errors = false;    ///< failed starts are explained to callers
   intake* events = nullptr;      ///< set before any worker runs
   std::vector<worker*> workers;  ///< by index; filled before any of them runs
+  memory_budget bodies{};        ///< that are kept whole
 };
 
 }  // namespace rouse::gateway

@@ -1,6 +1,7 @@
 #include "gateway/events/invoker.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "gateway/events/dispatch_queue.hpp"
@@ -14,9 +15,12 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t take_count = 32;
-constexpr std::size_t take_bytes = 4U << 20U;
-constexpr std::uint64_t most_in_flight = 256;  // of one function; its slots bound it first, where it has a limit
+constexpr std::size_t take_bytes = 1U << 20U;
+constexpr std::uint64_t least_reply = 64U << 10U;  // that there must be room for before a function is called
+constexpr std::uint64_t most_in_flight = 256;      // of one function; its slots bound it first, where it has a limit
+constexpr auto memory_pause = 50ms;
 constexpr auto store_pause = 1s;
+constexpr auto long_refusal = 500ms;
 constexpr auto longest_pause = 5s;
 constexpr auto told_again = 60s;
 
@@ -34,8 +38,8 @@ std::string encode_call(std::string_view revision, std::string_view head) {
 }
 
 struct invoker::flight {
-  flight(worker& on, const std::string& function, std::uint64_t most_reply, taken_invocation what)
-      : call(std::move(what)) {
+  flight(worker& on, const std::string& function, std::uint64_t most_reply, held what)
+      : call(std::move(what.call)), share(std::move(what.share)) {
     const std::string_view meta(call.meta);
     const auto line = meta.find('\n');
     delivery_request request;
@@ -47,16 +51,35 @@ struct invoker::flight {
     going.emplace(on, request);
   }
   taken_invocation call;
+  memory_share share;
   std::optional<delivery> going;
 };
 
 namespace {
 
+/// Whether the store may keep later what it could not keep now. A disk that fails may be mended, and the attempt was
+/// made: to forget it would be to make it twice.
+bool may_pass(store_errc what) {
+  switch (what) {
+    case store_errc::busy:
+    case store_errc::storage_full:
+    case store_errc::io:
+    case store_errc::corrupt:
+      return true;
+    case store_errc::not_found:
+    case store_errc::conflict:
+    case store_errc::limit:
+    case store_errc::closed:
+      break;
+  }
+  return false;
+}
+
 /// Calls the store until it has kept what it is told, or says that it never will.
 template <typename Call>
 awaitable<void> keep(worker& on, spdlog::logger& log, std::string function, Call call) {
   timer waits(on.context());
-  for (;;) {
+  for (unsigned tries = 1;; ++tries) {
     std::optional<store_result<void>> said;
     call([&](store_result<void> result) {
       auto moved = std::make_shared<store_result<void>>(std::move(result));
@@ -71,9 +94,12 @@ awaitable<void> keep(worker& on, spdlog::logger& log, std::string function, Call
     }
     if (said->has_value()) co_return;
     const auto& error = said->error();
-    log.error("function {}: what came of an invocation could not be kept: {}", function, error.text);
-    const bool passes = error.code == store_errc::busy || error.code == store_errc::storage_full;
-    if (!passes || on.closing()) co_return;
+    const bool again = may_pass(error.code) && !on.closing();
+    if (!again || std::has_single_bit(tries)) {
+      log.error("function {}: what came of an invocation could not be kept{}: {}", function,
+                again ? ", and is tried again" : "", error.text);
+    }
+    if (!again) co_return;
     waits.expires_after(store_pause);
     co_await waits.async_wait(as_result);
   }
@@ -162,13 +188,18 @@ awaitable<void> invoker::run() {
       }
       continue;
     }
-    if (!store_.is_wanted(taken_.front().id)) {
+    if (!store_.is_wanted(taken_.front().call.id)) {
       taken_.pop_front();
       continue;
     }
     const auto* const now = settings();
     if (!now) {
+      return_taken();
       pause("the function is not in the configuration any more", longest_pause);
+      continue;
+    }
+    if (const auto& bodies = worker_.shared().bodies; bodies.used() + least_reply > bodies.limit()) {
+      pause("bodies that rouse keeps take all the memory that they may, and a reply has no room", memory_pause);
       continue;
     }
     auto one = std::make_shared<flight>(worker_, function_, now->max_body, std::move(taken_.front()));
@@ -181,22 +212,36 @@ awaitable<void> invoker::run() {
       const auto detail = why.detail;
       const auto retry_after = why.retry_after;
       one->going.reset();
-      taken_.push_front(std::move(one->call));
-      if (!stopping_) pause(detail, std::max<std::chrono::milliseconds>(retry_after, 1ms));
+      taken_.push_front({std::move(one->call), std::move(one->share)});
+      if (stopping_) continue;
+      if (retry_after >= long_refusal) return_taken();  // others may need the room
+      pause(detail, std::max<std::chrono::milliseconds>(retry_after, 1ms));
       continue;
     }
     if (!store_.begin(one->call.id)) continue;  // cancelled; the slot is given back with `one`
     in_flight_.fetch_add(1, std::memory_order_relaxed);
     worker_.spawn(fly(std::move(one)));
   }
-  for (const auto& one : taken_) store_.put_back(one.id);
-  taken_.clear();
+  return_taken();
   while (in_flight_ > 0) co_await wait(std::nullopt);
   unlink();
   running_ = false;
 }
 
+/// To the store, in the order in which they were taken.
+void invoker::return_taken() {
+  for (const auto& one : taken_) store_.put_back(one.call.id);
+  if (!taken_.empty()) more_ = true;
+  taken_.clear();
+}
+
 awaitable<void> invoker::take_more() {
+  auto& bodies = worker_.shared().bodies;
+  memory_share share(bodies);
+  const auto* const now = settings();
+  const auto most = std::max<std::uint64_t>(take_bytes, now ? now->max_body : 0);
+  if (!share.hold(std::min(most, bodies.for_queued()), bodies.for_queued()))
+    co_return pause("bodies that rouse keeps take the memory that queued requests may", memory_pause);
   more_ = false;
   std::optional<store_result<taken>> got;
   store_.take(function_, take_count, take_bytes, [self = shared_from_this(), &got](store_result<taken> result) {
@@ -212,7 +257,10 @@ awaitable<void> invoker::take_more() {
     pause("the invocations cannot be read: " + got->error().text, store_pause);
     co_return;
   }
-  for (auto& one : (*got)->invocations) taken_.push_back(std::move(one));
+  for (auto& one : (*got)->invocations) {
+    auto part = share.split(one.meta.size() + one.body.size());
+    taken_.push_back({std::move(one), std::move(part)});
+  }
   next_due_ = (*got)->next_due;
 }
 
@@ -265,7 +313,7 @@ awaitable<void> invoker::conclude(flight& one) {
       response.fields = std::move(result.fields);
       response.body = std::move(result.body);
       if (!end.succeeded) end.error = "the function answered " + std::to_string(result.status);
-      end.response = encode(response);
+      end.response = std::make_shared<std::string>(encode(response));
     }
   } else {
     end.error = result.detail;

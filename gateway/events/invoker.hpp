@@ -16,6 +16,7 @@
 
 #include "gateway/delivery.hpp"
 #include "gateway/events/store/store.hpp"
+#include "gateway/memory_budget.hpp"
 #include "gateway/worker.hpp"
 
 namespace rouse::gateway::events {
@@ -41,9 +42,14 @@ class invoker final : public worker_task, public std::enable_shared_from_this<in
 
  private:
   struct flight;
+  struct held {
+    taken_invocation call;
+    memory_share share;  ///< of its request
+  };
   awaitable<void> run();
   awaitable<void> take_more();
   awaitable<void> fly(std::shared_ptr<flight> one);
+  void return_taken();
   awaitable<void> wait(std::optional<wall_time> until);
   void wake();
   awaitable<void> conclude(flight& one);
@@ -55,7 +61,7 @@ class invoker final : public worker_task, public std::enable_shared_from_this<in
   const std::string function_;
   spdlog::logger& log_;
   timer timer_;
-  std::deque<taken_invocation> taken_;
+  std::deque<held> taken_;
   std::optional<wall_time> next_due_;
   std::optional<wall_time> paused_until_;
   std::atomic<std::uint64_t> in_flight_{0};

@@ -290,9 +290,11 @@ TEST_CASE("who is moved out is told so in the order of the queue, and stands bef
   crowd.push_back(top.parked(10, 0, parking_lot::turn::retry));
   top.lot.move_out();
   CHECK(top.lot.parked() == 0);
-  CHECK(top.budget.requests == 0);
+  CHECK(top.budget.requests == 2);  // they keep their places until they have ended, or parked again
   CHECK(top.delivered() == order{10, 0, 1});
   for (const auto& each : crowd) CHECK(each->result() == outcome::moved);
+  crowd.clear();
+  CHECK(top.budget.requests == 0);
 
   // Meanwhile the other lot has filled the budget: who was admitted once is not refused, but counted.
   std::vector<std::unique_ptr<waiter>> late;
@@ -312,12 +314,68 @@ TEST_CASE("who is moved out is told so in the order of the queue, and stands bef
   CHECK(other.park(*refused, 0) == result::queue_full);
   other.move_out();
   CHECK(top.delivered() == order{30, 10, 0, 1, 20, 21, 22});
+  late.clear();
   CHECK(top.budget.requests == 0);
   CHECK(top.budget.bytes == 0);
 
   // The first one goes on: a lot that moved its waiters out takes new ones.
   auto again = top.parked(50);
   CHECK(top.lot.parked() == 1);
+}
+
+TEST_CASE("who is moved keeps the place in the budget: no newcomer gets it on the way") {
+  bench_top top;
+  top.budget.max_requests = 2;
+  top.budget.max_bytes = 30;
+  parking_lot other(top.budget, [] {});
+  std::vector<std::unique_ptr<waiter>> crowd;
+  for (const int number : {0, 1}) crowd.push_back(top.parked(number, 10));
+  const auto refused = [&](parking_lot& at) {
+    auto late = top.make(9);
+    return at.park(*late, 0) == result::queue_full;
+  };
+  top.lot.move_out();
+  CHECK(refused(top.lot));  // nobody was told yet
+  CHECK(top.delivered() == order{0, 1});
+  auto kept = crowd[0]->take_place();
+  crowd[0].reset();
+  CHECK(refused(top.lot));
+  CHECK(top.budget.bytes == 20);
+  // It parks again, with more memory than before; the place is the same one.
+  auto again = top.make(2);
+  REQUIRE(other.park(*again, 15, parking_lot::turn::moved, false, false, &kept) == result::parked);
+  CHECK((top.budget.requests == 2 && top.budget.bytes == 25));
+  kept.release();
+  CHECK(top.budget.requests == 2);
+  // The other leaves: its place is free.
+  crowd[1].reset();
+  CHECK((top.budget.requests == 1 && top.budget.bytes == 15));
+  auto late = top.make(9);
+  REQUIRE(other.park(*late, 0) == result::parked);
+  // One that leaves before it was told, as well.
+  other.move_out();
+  CHECK(top.budget.requests == 2);
+  late.reset();
+  again.reset();
+  CHECK((top.budget.requests == 0 && top.budget.bytes == 0));
+}
+
+TEST_CASE("a place is kept while a closed lot is on the way") {
+  bench_top top;
+  top.budget.max_requests = 1;
+  parking_lot closed(top.budget, [] {});
+  closed.close();
+  auto first = top.parked(0, 1);
+  top.lot.move_out();
+  CHECK(top.delivered() == order{0});
+  auto kept = first->take_place();
+  first = top.make(1);
+  CHECK(closed.park(*first, 1, parking_lot::turn::moved, false, false, &kept) == result::moved);
+  CHECK(top.budget.requests == 1);
+  REQUIRE(top.lot.park(*first, 1, parking_lot::turn::moved, false, false, &kept) == result::parked);
+  CHECK(top.budget.requests == 1);
+  first.reset();
+  CHECK(top.budget.requests == 0);
 }
 
 TEST_CASE("a closed lot sends everybody elsewhere, whoever waits, comes or gives back") {
@@ -332,6 +390,7 @@ TEST_CASE("a closed lot sends everybody elsewhere, whoever waits, comes or gives
   auto late = top.make(9);
   for (const auto as : {parking_lot::turn::newcomer, parking_lot::turn::retry, parking_lot::turn::moved})
     CHECK(top.lot.park(*late, 1, as) == result::moved);
+  crowd.clear();
   CHECK(top.budget.requests == 0);
   CHECK(top.budget.bytes == 0);
   held->reset();

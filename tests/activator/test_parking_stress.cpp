@@ -73,7 +73,7 @@ class worker {
   };
   void step();
   void arrive(field& at);
-  bool park(session& s, parking_lot::turn as);
+  bool park(session& s, parking_lot::turn as, park_place kept = {});
   void wait_no_more(session& s);
   void on_wake(session& s);
   void hold(session& s, slot&& got);
@@ -210,13 +210,13 @@ void worker::arrive(field& at) {
   }
 }
 
-bool worker::park(session& s, parking_lot::turn as) {
+bool worker::park(session& s, parking_lot::turn as, park_place kept) {
   s.ticket = as == parking_lot::turn::newcomer ? ++tickets_ : 0;
   s.woken = false;
   s.forced = as == parking_lot::turn::moved;
   if (s.forced) ++in_.moved_in;
   s.waits = std::make_unique<waiter>(box_, [this, &s] { on_wake(s); });
-  const auto result = s.at->lot.park(*s.waits, roll_(1000), as);
+  const auto result = s.at->lot.park(*s.waits, roll_(1000), as, false, false, &kept);
   if (result == parking_lot::park_result::parked) return true;
   in_.judge.expect(!s.forced || result == parking_lot::park_result::start_failed, "one who was moved was refused");
   ++refused;
@@ -244,9 +244,10 @@ void worker::on_wake(session& s) {
   }
   if (result == waiter::outcome::moved) {
     ++moved;
+    auto kept = roll_(4) != 0 ? s.waits->take_place() : park_place();  // or it is given back, and forced in again
     wait_no_more(s);
     s.at = in_.fields[roll_(2)].get();  // chooses anew
-    if (!park(s, parking_lot::turn::moved)) erase(s);
+    if (!park(s, parking_lot::turn::moved, std::move(kept))) erase(s);
     return;
   }
   if (result == waiter::outcome::failed) {

@@ -235,6 +235,14 @@ def fast_function(*args, **keys):
     return {"command": [path, *map(str, args)], **keys}
 
 
+def faulty_disk():
+    """The library that makes a daemon's disk fail when it is preloaded (tests/functions/faulty_disk.cpp)."""
+    path = os.environ.get("ROUSE_FAULTY_DISK", "")
+    if not path:
+        raise unittest.SkipTest("ROUSE_FAULTY_DISK is not set: run this test through ctest")
+    return path
+
+
 # --- HTTP, strictly -------------------------------------------------------------------------------------------------------
 
 

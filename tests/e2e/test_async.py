@@ -336,6 +336,26 @@ class Safety(AsyncCase):
                 self.wait_state(rouse, id, "succeeded")
             self.assertEqual(self.paths(), ["/0", "/1", "/2"])
 
+    @unittest.skipIf(is_sanitized(), "the sanitizers' library has to be loaded before any other")
+    def test_a_result_is_kept_as_soon_as_the_disk_takes_it(self):
+        broken = self.path / "broken"
+        self.rules({"match": "", "status": 200, "wait": str(self.gate), "body": "kept"})
+        env = {"LD_PRELOAD": faulty_disk(), "ROUSE_DISK_FAILS": str(broken)}
+        with Daemon(self.config(), env=env) as rouse:
+            id = self.invoke(rouse, "/async-function/work/once")
+            self.wait_begun("/once")
+            broken.touch()
+            self.gate.touch()
+            rouse.wait_log("work: what came of an invocation could not be kept, and is tried again", 30)
+            self.assertEqual(self.status(rouse, id)["state"], "running")
+            refused = rouse.post("/async-function/work/never")
+            self.assertEqual((refused.status, refused.problem()["type"].rsplit("/", 1)[-1]), (500, "storage-failed"))
+            broken.unlink()
+            found = self.wait_state(rouse, id, "succeeded")
+            self.assertEqual((found["attempts"], self.response(rouse, id).body), (1, b"kept"))
+            self.wait_state(rouse, self.invoke(rouse, "/async-function/work/later"), "succeeded")
+        self.assertEqual(self.paths(), ["/once", "/later"], "the function is not called again for it")
+
     def test_a_restart_keeps_what_waits_and_what_came_of_the_rest(self):
         later = {"match": '"/later"', "status": 503, "headers": {"Retry-After": "3600"}}
         self.rules(later, {"match": "", "status": 200, "body": "kept"})
@@ -380,6 +400,101 @@ class Turns(AsyncCase):
             order = self.paths("busy")
             self.assertEqual(len(order), 301)
             self.assertLess(order.index("/caller"), 50)
+
+
+class Backlog(AsyncCase):
+    def test_queued_invocations_scale_their_function(self):
+        self.rules({"match": '"/later"', "status": 429, "headers": {"Retry-After": "3600"}}, {"match": "", "status": 200, "wait": str(self.gate)})
+        scale = {"metric": "backlog", "target": 2, "max": 4, "idle": "1s"}
+        with Daemon(self.config({"work": receiver(self.path, concurrency=2, scale=scale)})) as rouse:
+            ids = [self.invoke(rouse, f"/async-function/work/{i}") for i in range(40)]
+            rouse.wait_instances("work", 4)
+            wait_for(lambda: len(self.paths(file="jsonl.begun")) == 8, 30, "two on each")
+            self.gate.touch()
+            for id in ids:
+                self.wait_state(rouse, id, "succeeded")
+            # What waits for its time does not keep it.
+            later = self.invoke(rouse, "/async-function/work/later")
+            wait_for(lambda: self.status(rouse, later)["attempts"] == 1, 30)
+            rouse.wait_zero("work", 30)
+
+
+class Memory(AsyncCase):
+    """All bodies that are kept share 256 MiB (docs/behaviour.md), of which callers may fill three quarters."""
+
+    BODY = 10 << 20  # as large as `async.max_body` lets it be
+
+    def check_memory(self, rouse):
+        if not is_sanitized():  # these keep what was freed
+            self.assertLess(rouse.peak_rss_kib() >> 10, 400, "MiB resident at most")
+
+    def test_large_bodies_from_many_callers(self):
+        functions = {"work": python_function("large.py", "10", self.gate, concurrency=1, scale={"max": 1})}
+        body = b"x" * (self.BODY - 1)
+        with Daemon(self.config(functions)) as rouse:
+
+            def send(_):
+                """All but the last byte; nothing is returned when it was refused before that."""
+                caller = rouse.connect(timeout=scaled(60))
+                caller.send(f"POST /async-function/work HTTP/1.1\r\nHost: x\r\nContent-Length: {self.BODY}\r\n\r\n".encode())
+                for at in range(0, len(body), 65536):
+                    with contextlib.suppress(OSError):
+                        caller.send(body[at : at + 65536])
+                    if caller.readable():
+                        return self.assert_full(caller)
+                return caller
+
+            # Who is refused a moment after the last piece is seen by being readable.
+            callers = [caller for caller in parallel(64, send) if caller]
+            wait_for(lambda: sum(not caller.readable() for caller in callers) <= 19, 60, "what cannot be held is refused")
+            waiting = [caller for caller in callers if not caller.readable()]
+            self.assertGreater(len(waiting), 0)
+            for caller in callers:
+                if caller not in waiting:
+                    self.assert_full(caller)
+            # Half of them end it, half leave: in both cases the room is there again.
+            for caller in waiting[::2]:
+                caller.reset()
+            for caller in waiting[1::2]:
+                caller.send(b"x")
+            answers = [caller.read_response() for caller in waiting[1::2]]
+            self.assertLessEqual({answer.status for answer in answers}, {202, 503})
+            ids = [self.taken(answer) for answer in answers if answer.status == 202]
+            for _ in range(3):
+                ids.append(wait_for(lambda: (answer := rouse.post("/async-function/work", body)).status == 202 and self.taken(answer), 30))
+            self.check_memory(rouse)
+            self.gate.touch()
+            for id in ids:
+                self.wait_state(rouse, id, "succeeded", 60)
+
+    def assert_full(self, caller):
+        answer = caller.read_response()
+        self.assertEqual((answer.status, answer.header("retry-after")), (503, "1"), answer)
+        self.assertTrue(answer.problem()["type"].endswith("queue-full"))
+        self.assertIn("of at most 256 MiB", answer.problem()["detail"])
+        caller.close()
+
+    def test_large_responses_of_many_invocations(self):
+        count, size = (8 if is_sanitized() else 40), self.BODY - 1000
+        functions = {"work": python_function("large.py", size, self.gate, scale={"max": 1})}
+        with Daemon(self.config(functions)) as rouse:
+            ids = [self.invoke(rouse, "/async-function/work", b"x" * 1000) for _ in range(count)]
+            rouse.wait_load("work", count)
+            self.gate.touch()
+            for id in ids:
+                self.assertEqual(self.wait_state(rouse, id, "succeeded", 120)["attempts"], 1)
+            self.check_memory(rouse)
+            # Those who fetch them and do not read take the same room.
+            slow = [rouse.connect() for _ in range(count)]
+            for caller, id in zip(slow, ids):
+                caller.send_request("GET", f"/invocations/{id}/response")
+            wait_for(lambda: all(caller.readable() for caller in slow), 60)
+            self.check_memory(rouse)
+            for caller in slow:
+                self.assertIn(caller.read_head().status, (200, 503))
+                caller.reset()
+            answer = wait_for(lambda: (found := self.response(rouse, ids[0])).status == 200 and found, 30)
+            self.assertEqual(len(answer.body), size)
 
 
 class Wallclock(unittest.TestCase):

@@ -207,6 +207,28 @@ class Delivery(EventsCase):
             ended = {one["headers"]["ce-id"]: one["ended"] for one in self.got()}
             self.assertLess(ended["b0"], ended["a0"], "others do not wait for it")
 
+    def test_order_by_key_a_key_goes_on_behind_its_dead_letter(self):
+        self.rules({"match": '"ce-id": "a1"', "status": 500, "body": "no way"})
+        retry = {"attempts": 4, "delay": "100ms", "max_delay": "200ms"}
+        trigger = {"bus": "orders", "function": "sink", "order": "key", "retry": retry}
+        with Daemon(self.config({"all": trigger})) as rouse:
+            wanted = [f"{key}{i}" for i in range(5) for key in "abc"]
+            for id in wanted:
+                self.assertEqual(self.send(rouse, id, partitionkey=id[0]).status, 202)
+            self.wait_ids(wanted)
+            wait_for(lambda: self.trigger(rouse, "all")["waiting"] + self.trigger(rouse, "all")["in_flight"] == 0)
+            (dead,) = self.dead(rouse)
+            self.assertEqual((dead["attempts"], dead["status"]), (4, 500))
+        poison = [one for one in self.got() if one["headers"]["ce-id"] == "a1"]
+        self.assertEqual(len(poison), 4)
+        for key in "abc":
+            done = [id for id in self.ids(status=204) if id[0] == key]
+            self.assertEqual(done, [id for id in wanted if id[0] == key and id != "a1"], "each once, in the order of their key")
+        by_id = {one["headers"]["ce-id"]: one for one in self.got()}
+        self.assertGreaterEqual(by_id["a2"]["begun"], poison[-1]["ended"], "its key waited for it")
+        for id in ("b4", "c4"):
+            self.assertLess(by_id[id]["ended"], poison[-1]["ended"], "others flowed")
+
     def test_concurrency_of_a_trigger(self):
         self.rules({"match": "", "status": 204, "sleep": 0.1})
         with Daemon(self.config({"all": {"bus": "orders", "function": "sink", "concurrency": 2}})) as rouse:
@@ -219,35 +241,86 @@ class Delivery(EventsCase):
             self.assertGreaterEqual(most, 2)
 
     def test_a_function_that_cannot_start_costs_no_attempt(self):
+        """An hour of it is the same again and again: a start fails, the back-off passes (up to a minute; four of them here). One
+        attempt is all that there is, so a single one that counted would end in the dead letters."""
         broken = python_function("trouble.py", "exit")
-        trigger = {"bus": "orders", "function": "sink", "retry": {"attempts": 1}}
-        with Daemon(self.config({"all": trigger}, {"sink": broken})) as rouse:
-            self.assertEqual(self.send(rouse, "patient").status, 202)
+        trigger = {"bus": "orders", "start": "earliest", "function": "sink", "order": "key", "retry": {"attempts": 1}}
+        wanted = [f"{key}{i}" for i in range(10) for key in "ab"]
+        waits = lambda rouse: self.trigger(rouse, "all")["waiting"] == len(wanted)
+        with Daemon(self.config({"all": trigger}, {"sink": broken}), strict=False) as rouse:
+            for id in wanted:
+                self.assertEqual(self.send(rouse, id, partitionkey=id[0]).status, 202)
             wait_for(lambda: "could not be started" in self.trigger(rouse, "all")["paused"] or "exited" in self.trigger(rouse, "all")["paused"])
-            wait_for(lambda: rouse.metric("rouse_start_failures_total", function="sink") >= 2, 30)
-            rouse.reload(self.config({"all": trigger}))
-            self.wait_ids(["patient"])
+            wait_for(lambda: rouse.metric("rouse_start_failures_total", function="sink") >= 3, 60)
+            self.assertTrue(waits(rouse), self.trigger(rouse, "all"))
+            rouse.kill()
+        with Daemon(self.config({"all": trigger}, {"sink": broken})) as rouse:
+            wait_for(lambda: rouse.metric("rouse_start_failures_total", function="sink") >= 2, 60)
+            self.assertTrue(waits(rouse), self.trigger(rouse, "all"))
             self.assertEqual(self.dead(rouse), [])
+            rouse.reload(self.config({"all": trigger}))
+            self.wait_ids(wanted, timeout=90)
+            wait_for(lambda: self.trigger(rouse, "all")["waiting"] + self.trigger(rouse, "all")["in_flight"] == 0)
+            self.assertEqual(self.dead(rouse), [])
+        self.assertEqual(len(self.got()), len(wanted), "none twice")
+        for key in "ab":
+            self.assertEqual([id for id in self.ids() if id[0] == key], [id for id in wanted if id[0] == key])
 
 
 class Durable(EventsCase):
     def test_kill_9_in_the_middle_loses_nothing(self):
+        """20 times in a release build; a third of that under a sanitizer, where each start takes its time."""
+        kills, senders, each = (7 if is_sanitized() else 20), 4, 60
         config = self.config({"all": {"bus": "orders", "start": "earliest", "function": "sink", "concurrency": 20}})
-        acknowledged, sent = [], 0
-        for _ in range(4):
+        acknowledged = set()
+
+        def stream(rouse, life, sender):
+            """Sends until the daemon is gone."""
+            with contextlib.suppress(OSError, ProtocolError), rouse.connect() as caller:
+                for number in range(100_000):
+                    id = f"{life}.{sender}.{number}"
+                    headers = {"ce-specversion": "1.0", "ce-id": id, "ce-type": "t", "ce-source": "/s"}
+                    if caller.request("POST", "/bus/orders", headers, "x" * 100).status == 202:
+                        acknowledged.add(id)
+
+        killed = []
+        for life in range(kills):
             with Daemon(config, strict=False) as rouse:
-                enough = len(acknowledged) + 60
-                with rouse.connect() as caller:
-                    while len(acknowledged) < enough:
-                        sent += 1
-                        headers = {"ce-specversion": "1.0", "ce-id": str(sent), "ce-type": "t", "ce-source": "/s"}
-                        if caller.request("POST", "/bus/orders", headers, "x" * 100).status == 202:
-                            acknowledged.append(str(sent))
+                enough = len(acknowledged) + each
+                threads = [threading.Thread(target=stream, args=(rouse, life, sender)) for sender in range(senders)]
+                for one in threads:
+                    one.start()
+                # Also in the midst of deliveries, not only before the first instance is up.
+                seen = len(self.ids()) if life % 2 else -1
+                wait_for(lambda: len(acknowledged) >= enough and (seen < 0 or len(self.ids()) > seen), 30)
                 rouse.kill()
+                rouse.wait_no_orphans()
+                killed.append(time.time())
+                for one in threads:
+                    one.join()
         with Daemon(config) as rouse:
-            wait_for(lambda: set(acknowledged) <= set(self.ids()), 60, "all that was acknowledged has arrived")
-            wait_for(lambda: self.trigger(rouse, "all")["waiting"] == 0)
-        self.assertEqual(len(acknowledged), 240)
+            wait_for(lambda: acknowledged <= set(self.ids()), 120, "all that was acknowledged has arrived", interval=0.1)
+            wait_for(lambda: self.trigger(rouse, "all")["waiting"] + self.trigger(rouse, "all")["in_flight"] == 0)
+        self.assertGreaterEqual(len(acknowledged), kills * each)
+        self.check_duplicates(killed)
+
+    def check_duplicates(self, killed):
+        """Twice comes only what was in flight at a kill, or was not settled durably yet: settling goes with the next commit, at
+        most 50 ms later. Here that is given a second, for disks that are slow."""
+        lately, deliveries = scaled(1), {}
+        for one in self.got():
+            life = sum(one["begun"] > at for at in killed)
+            deliveries.setdefault(one["headers"]["ce-id"], []).append((life, one["ended"]))
+        again = 0
+        for id, times in deliveries.items():
+            times.sort()
+            for (life, ended), (next_life, _) in zip(times, times[1:]):
+                again += 1
+                self.assertLess(life, next_life, f"{id} came twice in one life of the daemon")
+                self.assertGreater(ended, killed[life] - lately, f"{id} was delivered long before the kill, and came again")
+        bound = sum(20 + sum(killed[life] - lately < ended for times in deliveries.values() for at, ended in times if at == life) for life in range(len(killed)))
+        self.assertLessEqual(again, bound)
+        print(f"{len(killed)} kills, {len(deliveries)} events, {again} of them delivered again ... ", end="", file=sys.stderr)
 
     def test_a_restart_keeps_attempts_and_goes_on_where_it_was(self):
         self.rules({"match": "poison", "status": 500})

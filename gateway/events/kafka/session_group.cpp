@@ -75,7 +75,7 @@ void consumer::session::look_up(partition_list list, std::uint64_t round) {
   owner_.reader_.post([this, client = client_, shared, round] {
     const auto& settings = owner_.settings_;
     const partition_list copy(rd_kafka_topic_partition_list_copy(shared.get()));
-    auto answer = look_up_starts(client, copy, settings.group, settings.start, ask_timeout);
+    auto answer = look_up_starts(client, copy, settings, ask_timeout);
     if (!answer.problem.empty()) owner_.reader_.pause(ask_again);
     post_back([shared, round, answer = std::move(answer)](session& self) {
       if (round != self.round_) return;

@@ -88,6 +88,19 @@ std::string ask_past(rd_kafka_t* client, const std::string& topic, const std::st
   return {};
 }
 
+/// Of the first record that is not older; the end where there is none.
+std::string ask_since(rd_kafka_t* client, const partition_extent& of, std::chrono::sys_time<milliseconds> since,
+                      milliseconds timeout, std::int64_t& offset) {
+  auto list = new_partitions(1);
+  add(list, of.topic, of.partition);
+  list->elems[0].offset = since.time_since_epoch().count();
+  const auto failed = rd_kafka_offsets_for_times(client, list.get(), static_cast<int>(timeout.count()));
+  const auto& one = list->elems[0];
+  if (failed || one.err) return place(one) + ": " + words_of(failed ? failed : one.err, one.topic, {});
+  offset = one.offset >= 0 ? one.offset : of.end;
+  return {};
+}
+
 }  // namespace
 
 answer_of<partition_extent> look_up_extents(rd_kafka_t* client, const partition_list& of, milliseconds timeout) {
@@ -109,11 +122,11 @@ answer_of<partition_extent> look_up_extents(rd_kafka_t* client, const partition_
   return out;
 }
 
-answer_of<partition_start> look_up_starts(rd_kafka_t* client, const partition_list& of, const std::string& group,
-                                          config::event_start start, milliseconds timeout) {
+answer_of<partition_start> look_up_starts(rd_kafka_t* client, const partition_list& of, const topic_settings& settings,
+                                          milliseconds timeout) {
   answer_of<partition_start> out;
   const partition_list committed(rd_kafka_topic_partition_list_copy(of.get()));
-  out.problem = ask_committed(client, committed, group, timeout);
+  out.problem = ask_committed(client, committed, settings.group, timeout);
   if (!out.problem.empty()) return out;
   auto extents = look_up_extents(client, of, timeout);
   out.problem = extents.problem;
@@ -133,12 +146,15 @@ answer_of<partition_start> look_up_starts(rd_kafka_t* client, const partition_li
       continue;
     }
     const auto [at, unknown] = past.try_emplace(extent.topic);
-    if (unknown) out.problem = ask_past(client, extent.topic, group, timeout, at->second);
+    if (unknown) out.problem = ask_past(client, extent.topic, settings.group, timeout, at->second);
     if (!out.problem.empty()) return out;
     const auto& topic = at->second;
     const bool is_new =
         topic.any_commit && (topic.known == 0 || static_cast<std::uint32_t>(extent.partition) >= topic.known);
-    one.offset = is_new || start == config::event_start::earliest ? extent.first : extent.end;
+    const bool from_first = is_new || settings.start == config::event_start::earliest;
+    one.offset = from_first ? extent.first : extent.end;
+    if (!from_first && settings.since) out.problem = ask_since(client, extent, *settings.since, timeout, one.offset);
+    if (!out.problem.empty()) return out;
     one.partitions_known = topic.partitions;
     out.all.push_back(std::move(one));
   }

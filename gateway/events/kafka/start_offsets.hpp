@@ -10,6 +10,7 @@
 
 #include "config/config.hpp"
 #include "gateway/events/kafka/handles.hpp"
+#include "gateway/events/kafka/topic_settings.hpp"
 
 namespace rouse::gateway::events {
 
@@ -42,10 +43,11 @@ struct answer_of {
                                                           std::chrono::milliseconds timeout);
 
 /// A partition that the group committed nothing for begins at its beginning where it is new in a topic that the group
-/// knows already, and else as `start` says. Which partitions a topic had when the group began stands in the metadata of
-/// its commits (offset_ledger::partitions_known), so that members that begin at the same time agree.
+/// knows already, and else as `start` and `since` of the settings say. Which partitions a topic had when the group
+/// began stands in the metadata of its commits (offset_ledger::partitions_known), so that members that begin at the
+/// same time agree.
 [[nodiscard]] answer_of<partition_start> look_up_starts(rd_kafka_t* client, const partition_list& of,
-                                                        const std::string& group, config::event_start start,
+                                                        const topic_settings& settings,
                                                         std::chrono::milliseconds timeout);
 
 /// Why one of the topics cannot be read; empty: they all can, as far as the cluster says.

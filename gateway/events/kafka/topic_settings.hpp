@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,9 @@ struct topic_settings {
   std::vector<std::string> topics;
   std::string group;
   config::event_start start = config::event_start::latest;  ///< for a group that has committed nothing
-  std::string trigger;                                      ///< its name, for the log
+  /// What `latest` means: records from then on, however late the group comes to be; nothing: when it does.
+  std::optional<std::chrono::sys_time<std::chrono::milliseconds>> since;
+  std::string trigger;  ///< its name, for the log
 };
 
 /// Bounds, as they are in the product; tests use smaller ones.

@@ -310,10 +310,11 @@ void invocation_table::end(const found_row& from, invocation_state state, std::i
                            const invocation_end& how, wall_time now) {
   auto& entry = by_id(from.function);
   leave_queue(from, entry);
-  const auto size = static_cast<std::int64_t>(how.response.size());
+  const std::string_view response = how.response ? std::string_view(*how.response) : std::string_view();
+  const auto size = static_cast<std::int64_t>(response.size());
   const wall_time expires = now + how.result_ttl;
   end_.run(from.seq, static_cast<int>(state), attempts, size, now, expires, how.status, how.error);
-  if (state != invocation_state::cancelled) put_response_.run(from.seq, blob{how.response});
+  if (state != invocation_state::cancelled) put_response_.run(from.seq, blob{response});
   put_expiry_.run(expires, from.seq);
   ++entry.now.results;
   entry.now.result_bytes += size;

@@ -53,6 +53,10 @@ queries::queries(const std::string& path)
                  "ORDER BY c.name"),
       settled_(on_, "SELECT sum(last - first + 1) FROM settled WHERE consumer = ?"),
       functions_(on_, "SELECT name, requests, bytes, results, result_bytes FROM function ORDER BY name"),
+      due_(on_,
+           "SELECT name, requests - (SELECT count(*) FROM (SELECT 1 FROM queue WHERE function = function.id AND due > "
+           "?1 "
+           "LIMIT 10000)) FROM function WHERE requests > 0"),
       letters_(on_, "SELECT owner, kind, count(*) FROM dead_letter GROUP BY owner, kind") {}
 
 std::vector<record> queries::read(stream_id stream, std::int64_t after, std::size_t max_count, std::size_t max_bytes) {
@@ -132,6 +136,13 @@ store_result<dead_letter> queries::show_dead_letter(std::int64_t id) {
   return read_dead_letter(*found.operator->(), true);
 }
 
+std::vector<queue_due> queries::due(wall_time now) {
+  std::vector<queue_due> out;
+  rows functions(due_, now);
+  while (functions.next()) out.push_back({functions->string(0), std::max<std::int64_t>(0, functions->integer(1))});
+  return out;
+}
+
 store_usage queries::usage() {
   const snapshot all(on_);
   store_usage out;
@@ -189,15 +200,15 @@ std::int64_t queries::settled_beyond(std::int64_t consumer) {
 
 // --- The thread ---
 
-reader::reader(const std::string& path) : queries_(path) {
+store_reader::store_reader(const std::string& path) : queries_(path) {
   thread_ = std::thread([this] { run(); });
 }
 
-reader::~reader() {
+store_reader::~store_reader() {
   stop();
 }
 
-void reader::stop() {
+void store_reader::stop() {
   if (!thread_.joinable()) return;
   {
     const std::lock_guard lock(mutex_);
@@ -207,7 +218,7 @@ void reader::stop() {
   thread_.join();
 }
 
-bool reader::submit(task what) {
+bool store_reader::submit(task what) {
   {
     const std::lock_guard lock(mutex_);
     if (waiting_.size() >= most_waiting) return false;
@@ -217,7 +228,7 @@ bool reader::submit(task what) {
   return true;
 }
 
-void reader::run() {
+void store_reader::run() {
   std::unique_lock lock(mutex_);
   while (true) {
     work_.wait(lock, [this] { return ending_ || !waiting_.empty(); });

@@ -29,6 +29,7 @@ class queries {
   store_result<std::string> response(const invocation_id& id);
   std::vector<dead_letter> dead_letters(const std::string& owner, std::int64_t after, std::size_t max_count);
   store_result<dead_letter> show_dead_letter(std::int64_t id);
+  std::vector<queue_due> due(wall_time now);
   store_usage usage();
 
  private:
@@ -39,20 +40,20 @@ class queries {
   connection on_;
   dead_letter_ids ids_;
   std::unordered_map<std::int64_t, statement> events_;
-  statement request_, invocation_, response_, letter_, content_, streams_, consumers_, settled_, functions_, letters_;
+  statement request_, invocation_, response_, letter_, content_, streams_, consumers_, settled_, functions_, due_, letters_;
 };
 
-class reader {
+class store_reader {
  public:
   using task = std::function<void(queries&)>;
 
-  explicit reader(const std::string& path);
+  explicit store_reader(const std::string& path);
   /// Does what was submitted, and joins.
-  ~reader();
+  ~store_reader();
   /// What the destructor does, while the object can still be used by completions. Once.
   void stop();
-  reader(const reader&) = delete;
-  reader& operator=(const reader&) = delete;
+  store_reader(const store_reader&) = delete;
+  store_reader& operator=(const store_reader&) = delete;
 
   /// Any thread. False when too many wait.
   bool submit(task what);

@@ -174,7 +174,7 @@ void store::put_back(const invocation_id& id) {
 }
 
 void store::finish(const invocation_id& id, invocation_end end, completion<void> done) {
-  const std::size_t bytes = end.response.size() + end.error.size();
+  const std::size_t bytes = (end.response ? end.response->size() : 0) + end.error.size();
   if (bytes > largest_payload) return done(too_large(bytes));
   core_->change<void>(
       bytes, false,
@@ -208,6 +208,11 @@ void store::look_up(const invocation_id& id, completion<invocation_status> done)
         return status;
       },
       std::move(done));
+}
+
+void store::due(completion<std::vector<queue_due>> done) {
+  core_->ask<std::vector<queue_due>>([now = core_->of_writer().now()](queries& of) { return of.due(now); },
+                                     std::move(done));
 }
 
 void store::response(const invocation_id& id, completion<std::string> done) {

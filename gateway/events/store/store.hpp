@@ -98,6 +98,8 @@ class store {
   /// `conflict` unless it is queued (also: queued again after a failed attempt).
   void cancel(const invocation_id& id, std::chrono::milliseconds result_ttl, completion<void> done);
   void look_up(const invocation_id& id, completion<invocation_status> done);
+  /// Of each function that has any queued. Cheap: of those that wait for their time, no more than 10,000 are counted.
+  void due(completion<std::vector<queue_due>> done);
   /// The response that finish() was given; `conflict` when there is none yet.
   void response(const invocation_id& id, completion<std::string> done);
 
@@ -113,7 +115,7 @@ class store {
   void purge(dead_letter_choice choice, completion<std::size_t> done);
   /// Takes them out for delivery, each atomically and in slices: an event is appended to its consumer's stream for that
   /// consumer only, an invocation is queued under its old id without attempts, an external one is appended to
-  /// `external_to`. What has nowhere to go is skipped and stays.
+  /// `external_to` or, without that, as an event of its owner's. What has nowhere to go is skipped and stays.
   void redrive(dead_letter_choice choice, std::optional<stream_id> external_to, completion<redriven> done);
 
   // --- The rest -----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -148,7 +149,7 @@ struct invocation_end {
   bool succeeded = false;
   int status = 0;
   std::string error;
-  std::string response;  ///< kept for `result_ttl`
+  std::shared_ptr<const std::string> response;  ///< kept for `result_ttl`; null: an empty one
   std::chrono::milliseconds result_ttl{0};
   bool dead_letter = false;  ///< keep the request for a person; only when it failed
 };
@@ -217,6 +218,12 @@ struct queue_usage {
   std::int64_t bytes = 0;         ///< of their meta and bodies
   std::int64_t results = 0;       ///< finished ones that are still known
   std::int64_t result_bytes = 0;  ///< of their responses
+};
+
+/// A function's queue as it matters to how many instances there should be.
+struct queue_due {
+  std::string function;
+  std::int64_t requests = 0;  ///< queued and running ones whose time has come
 };
 
 struct dead_letter_usage {

@@ -74,6 +74,7 @@ class writer {
   void sweep(completion<void> done);
   [[nodiscard]] std::size_t waiting_bytes() const { return waiting_bytes_.load(std::memory_order_relaxed); }
   [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] wall_time now() const { return options_.clock(); }
   [[nodiscard]] bool is_running(std::int64_t invocation) const { return tables_.invocations.is_running(invocation); }
   [[nodiscard]] bool is_taken(std::int64_t invocation) const { return tables_.invocations.is_taken(invocation); }
   [[nodiscard]] bool begin(std::int64_t invocation) { return tables_.invocations.begin(invocation); }

@@ -110,7 +110,7 @@ TEST_CASE("a failed invocation is kept, and redriven under its id without attemp
   invocation_end end;
   end.status = 500;
   end.error = "broken";
-  end.response = "sorry";
+  end.response = std::make_shared<std::string>("sorry");
   end.result_ttl = 1h;
   end.dead_letter = true;
   finish(on, id, end).value();

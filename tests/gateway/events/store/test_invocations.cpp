@@ -21,7 +21,7 @@ invocation_end success(std::string response = "fine") {
   invocation_end out;
   out.succeeded = true;
   out.status = 200;
-  out.response = std::move(response);
+  out.response = std::make_shared<std::string>(std::move(response));
   out.result_ttl = 1h;
   return out;
 }
@@ -101,6 +101,36 @@ TEST_CASE("an invocation is taken, run and its response kept for a while") {
   CHECK(response(on, id).error().code == store_errc::not_found);
   CHECK(usage(on).queues.at(0).results == 0);
   CHECK(usage(on).queues.at(0).result_bytes == 0);
+}
+
+TEST_CASE("what is due is counted, running or not; what waits for its time is not") {
+  temporary_directory at;
+  fake_clock clock;
+  store on = open(at.data(), clock.options());
+  const auto due = [&on](const std::string& function) {
+    for (const auto& one : wait<std::vector<queue_due>>([&](auto done) { on.due(std::move(done)); }).value())
+      if (one.function == function) return one.requests;
+    return std::int64_t{-1};
+  };
+  CHECK(due("resize") == -1);
+  std::vector<invocation_id> ids;
+  for (int i = 0; i < 3; ++i) ids.push_back(enqueue(on, call("resize")).value().id);
+  enqueue(on, call("other")).value();
+  CHECK(due("resize") == 3);
+  take(on, "resize", 2);
+  CHECK(on.begin(ids[0]));
+  CHECK(due("resize") == 3);
+  invocation_retry later;
+  later.next_attempt = clock.now() + 10s;
+  wait<void>([&](auto done) { on.retry(ids[0], later, std::move(done)); }).value();
+  CHECK(due("resize") == 2);
+  finish(on, ids[1], success()).value();
+  CHECK(due("resize") == 1);
+  clock.advance(10s);
+  CHECK(due("resize") == 2);
+  for (int i = 0; i < 2; ++i) finish(on, take(on, "resize", 1).invocations.at(0).id, success()).value();
+  CHECK(due("resize") == -1);
+  CHECK(due("other") == 1);
 }
 
 TEST_CASE("an id with other random bits is not found") {
