@@ -291,6 +291,7 @@ void consumer::session::look_around(steady::time_point now) {
   }
   if (now < look_next_) return;
   look_next_ = now + look_every;
+  forward_lanes();
   for (const auto& one : lanes_) {
     std::int64_t low = 0;
     std::int64_t high = 0;

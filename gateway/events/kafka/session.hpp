@@ -37,6 +37,7 @@ class consumer::session {
     std::uint32_t id;
     std::shared_ptr<const lane_name> name;
     offset_ledger ledger;
+    queue_ptr queue;
     std::int64_t end = 0;         ///< after the last record there is, as far as is known
     bool at_end = false;          ///< all that there was has been read
     bool held = false;            ///< paused: too much beyond its gap
@@ -92,6 +93,7 @@ class consumer::session {
   void look_up(partition_list list, std::uint64_t round);
   void assign(const std::vector<partition_start>& starts);
   void assign_lanes();
+  void forward_lanes();
   void begin_giving_back(bool lost);
   void step_giving_back(steady::time_point now);
   void unassign();

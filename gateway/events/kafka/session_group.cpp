@@ -116,13 +116,21 @@ void consumer::session::assign_lanes() {
   auto list = new_partitions(lanes_.size());
   for (const auto& one : lanes_) {
     add(list, one->name->topic, one->name->partition, one->ledger.next());
-    const queue_ptr queue(rd_kafka_queue_get_partition(client_, one->name->topic.c_str(), one->name->partition));
-    if (queue) rd_kafka_queue_forward(queue.get(), records_queue_.get());
+    one->queue.reset(rd_kafka_queue_get_partition(client_, one->name->topic.c_str(), one->name->partition));
     one->held = false;  // an assignment undoes a pause
   }
+  forward_lanes();
   if (const auto failed = rd_kafka_assign(client_, list.get())) report(words_of(failed, {}, {}), false);
   for (const auto& one : lanes_) {
     if (one->ledger.beyond() >= owner_.limits_.most_beyond) hold(*one);
+  }
+}
+
+/// Partitions tell their records to a queue of ours rather than to that of the group. Said before they are assigned,
+/// and now and then again: librdkafka forgets it when it stops a partition, which is some time after it was told to.
+void consumer::session::forward_lanes() {
+  for (const auto& one : lanes_) {
+    if (one->queue) rd_kafka_queue_forward(one->queue.get(), records_queue_.get());
   }
 }
 
@@ -280,6 +288,9 @@ bool consumer::session::commit() {
 void consumer::session::committed(rd_kafka_resp_err_t error, const rd_kafka_topic_partition_list_t* list) {
   if (!commit_sent_at_) return;
   commit_sent_at_.reset();
+  if (error)
+    owner_.log_.debug("trigger {}: a commit of group {} failed: {}", owner_.settings_.trigger, owner_.settings_.group,
+                      rd_kafka_err2name(error));
   for (auto& sent : sent_) {
     auto* const of = find(sent.lane);
     if (!of) continue;
