@@ -302,7 +302,7 @@ awaitable<bool> delivery::hold_piece() {
   auto all = most;
   if (response_.body == http::framing::length) all = std::min(all, response_.content_length);
   if (needed > all) all = needed;
-  if (!share) share = memory_share(worker_.shared().bodies);
+  if (!share) share = memory_share(worker_.shared().bodies.replies);
   const auto room = std::max<std::uint64_t>(needed, std::min<std::uint64_t>(all, 2 * share.bytes()));
   while (!share.hold_or_overdraw(room, all)) {
     deadline_ = steady::time_point::max();  // it is not the instance that does not go on

@@ -42,6 +42,7 @@ class invoker final : public worker_task, public std::enable_shared_from_this<in
 
  private:
   struct flight;
+  struct room;
   struct held {
     taken_invocation call;
     memory_share share;  ///< of its request

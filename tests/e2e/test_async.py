@@ -420,13 +420,13 @@ class Backlog(AsyncCase):
 
 
 class Memory(AsyncCase):
-    """All bodies that are kept share 256 MiB (docs/behaviour.md), of which callers may fill three quarters."""
+    """Bodies that are kept share memory (docs/behaviour.md): callers 128 MiB, replies 64."""
 
     BODY = 10 << 20  # as large as `async.max_body` lets it be
 
     def check_memory(self, rouse):
         if not is_sanitized():  # these keep what was freed
-            self.assertLess(rouse.peak_rss_kib() >> 10, 400, "MiB resident at most")
+            self.assertLess(rouse.peak_rss_kib() >> 10, 300, "MiB resident at most")
 
     def test_large_bodies_from_many_callers(self):
         functions = {"work": python_function("large.py", "10", self.gate, concurrency=1, scale={"max": 1})}
@@ -446,7 +446,7 @@ class Memory(AsyncCase):
 
             # Who is refused a moment after the last piece is seen by being readable.
             callers = [caller for caller in parallel(64, send) if caller]
-            wait_for(lambda: sum(not caller.readable() for caller in callers) <= 19, 60, "what cannot be held is refused")
+            wait_for(lambda: sum(not caller.readable() for caller in callers) <= 12, 60, "what cannot be held is refused")
             waiting = [caller for caller in callers if not caller.readable()]
             self.assertGreater(len(waiting), 0)
             for caller in callers:
@@ -471,7 +471,7 @@ class Memory(AsyncCase):
         answer = caller.read_response()
         self.assertEqual((answer.status, answer.header("retry-after")), (503, "1"), answer)
         self.assertTrue(answer.problem()["type"].endswith("queue-full"))
-        self.assertIn("of at most 256 MiB", answer.problem()["detail"])
+        self.assertIn("of at most 128 MiB", answer.problem()["detail"])
         caller.close()
 
     def test_large_responses_of_many_invocations(self):
