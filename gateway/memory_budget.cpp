@@ -35,6 +35,11 @@ bool memory_share::hold_or_overdraw(std::uint64_t bytes, std::uint64_t all) noex
   return true;
 }
 
+void memory_share::force(std::uint64_t bytes) noexcept {
+  budget_->used_.fetch_add(bytes - bytes_, std::memory_order_relaxed);  // of unsigned numbers: also less
+  bytes_ = bytes;
+}
+
 void memory_share::release() noexcept {
   if (bytes_ > 0) budget_->give_back(std::exchange(bytes_, 0));
 }

@@ -35,6 +35,9 @@ class memory_budget {
 /// Those of the daemon.
 struct body_memory {
   static constexpr std::uint64_t mib = std::uint64_t{1024} * 1024;
+  /// Requests and replies up to this size are not counted, so that they never wait for large ones of others. Their
+  /// number is bounded by what each function and trigger may have in flight.
+  static constexpr std::uint64_t small = std::uint64_t{64} * 1024;
   memory_budget callers{128 * mib};  ///< what is handed in, and responses that are fetched
   memory_budget queued{64 * mib};    ///< requests of invocations, from the store until they are made
   memory_budget replies{64 * mib};   ///< to events and invocations, until they are kept
@@ -64,6 +67,8 @@ class memory_share {
   /// ever come to where the budget is not above its limit yet. So one at a time goes beyond the limit and, having all
   /// it may need, ends: those who wait for room cannot wait for each other.
   [[nodiscard]] bool hold_or_overdraw(std::uint64_t bytes, std::uint64_t all) noexcept;
+  /// Holds so many in all, whether or not there is room.
+  void force(std::uint64_t bytes) noexcept;
   void release() noexcept;
 
  private:

@@ -197,7 +197,7 @@ awaitable<void> invoker::run() {
       pause("the function is not in the configuration any more", longest_pause);
       continue;
     }
-    if (worker_.shared().bodies.replies.overdrawn()) {
+    if (large_replies_ && worker_.shared().bodies.replies.overdrawn()) {
       pause("replies take all the memory that they may", memory_pause);
       continue;
     }
@@ -243,11 +243,13 @@ struct invoker::room {
 awaitable<void> invoker::take_more() {
   more_ = false;
   const auto rooms = std::make_shared<room>();
-  const auto admit = [rooms, &budget = worker_.shared().bodies.queued](std::size_t bytes) {
+  // One of each function is made whatever those of others take, or these could hold it up for as long as they run.
+  const auto admit = [rooms, alone = in_flight_ == 0, &budget = worker_.shared().bodies.queued](std::size_t bytes) {
     memory_share share(budget);
-    if (!share.hold_or_overdraw(bytes, bytes)) {
-      rooms->full = true;
-      return false;
+    if (bytes > body_memory::small && !share.hold_or_overdraw(bytes, bytes)) {
+      rooms->full = !alone || !rooms->shares.empty();
+      if (rooms->full) return false;
+      share.force(bytes);
     }
     rooms->shares.push_back(std::move(share));
     return true;
@@ -285,6 +287,7 @@ awaitable<void> invoker::fly(std::shared_ptr<flight> one) {
 awaitable<void> invoker::conclude(flight& one) {
   auto& result = one.going->result();
   const auto how = judge(result);
+  large_replies_ = result.body.size() > body_memory::small;
   if (how == verdict::refused) {
     store_.put_back(one.call.id);
     more_ = true;

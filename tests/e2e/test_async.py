@@ -474,6 +474,19 @@ class Memory(AsyncCase):
         self.assertIn("of at most 128 MiB", answer.problem()["detail"])
         caller.close()
 
+    def test_large_requests_in_flight_hold_up_no_other_function(self):
+        large = lambda *gate: python_function("large.py", 10, *gate, scale={"max": 1}, timeout=duration(120))
+        body = b"x" * (self.BODY - 1000)
+        with Daemon(self.config({"slow": large(self.gate), "calm": large()})) as rouse:
+            slow = [wait_for(lambda: self.invoke(rouse, "/async-function/slow", body), 30) for _ in range(9)]
+            rouse.wait_load("slow", 7)  # 64 MiB: six, and the one that may go beyond
+            for size in (10, len(body), len(body)):
+                self.wait_state(rouse, self.invoke(rouse, "/async-function/calm", body[:size]), "succeeded")
+            self.assertEqual(rouse.function("slow")["in_flight"], 7)
+            self.gate.touch()
+            for id in slow:
+                self.wait_state(rouse, id, "succeeded", 60)
+
     def test_large_responses_of_many_invocations(self):
         count, size = (8 if is_sanitized() else 40), self.BODY - 1000
         functions = {"work": python_function("large.py", size, self.gate, scale={"max": 1})}

@@ -55,6 +55,22 @@ TEST_CASE("one reply at a time goes beyond the limit, and those who wait go on a
   CHECK((second.bytes() == 800 && budget.used() == 900));
 }
 
+TEST_CASE("what must be held is, whether or not there is room") {
+  memory_budget budget(1000);
+  {
+    memory_share one(budget);
+    one.force(1500);
+    CHECK((one.bytes() == 1500 && budget.used() == 1500 && budget.overdrawn()));
+    memory_share other(budget);
+    CHECK_FALSE(other.hold(1));
+    CHECK_FALSE(other.hold_or_overdraw(1, 1));
+    one.force(200);
+    CHECK((one.bytes() == 200 && budget.used() == 200));
+    CHECK(other.hold(1));
+  }
+  CHECK(budget.used() == 0);
+}
+
 TEST_CASE("many at once never hold more than the budget") {
   memory_budget budget(10'000);
   std::atomic<bool> over{false};
