@@ -25,4 +25,8 @@ double target_of(const revision& value) {
   return std::max(target, 0.01);
 }
 
+std::string group_of(const std::string& trigger) {
+  return "rouse-" + trigger;
+}
+
 }  // namespace rouse::config

@@ -289,6 +289,9 @@ struct kafka_source {
   friend bool operator==(const kafka_source&, const kafka_source&) = default;
 };
 
+/// The consumer group of a trigger whose file names none.
+[[nodiscard]] std::string group_of(const std::string& trigger);
+
 /// `retry` of a trigger; `attempts` includes the first try. Waits grow from `delay` to `max_delay`.
 struct event_retry {
   unsigned attempts = 10;

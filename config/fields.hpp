@@ -29,6 +29,7 @@ struct findings {
   std::vector<std::string> pools;                  ///< names, by their index in the snapshot
   std::set<std::string> refused_pools;             ///< were reported where they are defined
   bool pools_unread = false;                       ///< `pools` could not be read: names cannot be judged
+  const kafka_check* check = nullptr;              ///< of properties; none: they are not looked at
 };
 
 /// What every reader needs to know: which file it reads, and where problems go.

@@ -15,7 +15,7 @@ struct unsupported {
 };
 
 /// Keys that people will find in the documentation of what rouse is to become.
-constexpr std::array<unsupported, 16> not_yet{{
+constexpr std::array<unsupported, 12> not_yet{{
     {"server", "tls"},
     {"pool", "namespace"},
     {"pool", "context"},
@@ -28,10 +28,6 @@ constexpr std::array<unsupported, 16> not_yet{{
     {"function.retry", "delay"},
     {"function.retry", "max_delay"},
     {"function.retry", "backoff"},
-    {"bus", "brokers"},
-    {"bus", "topic"},
-    {"trigger", "kafka"},
-    {"trigger.dead_letter", "topic"},
 }};
 
 /// The section whose keys `section` has some of.

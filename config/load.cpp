@@ -30,7 +30,8 @@ struct source {
 
 class loader {
  public:
-  explicit loader(const environment& env) : env_(env) {
+  loader(const environment& env, const kafka_check& check) : env_(env) {
+    found_.check = check ? &check : nullptr;
     pools_.emplace_back().value.name = "local";
     found_.pools.emplace_back("local");
   }
@@ -271,6 +272,10 @@ class loader {
     name_table buses("bus", "buses", names_of(buses_), buses_.refused);
     for (const route_draft& draft : routes_) static_cast<void>(functions.find(draft.function, problems_));
     for (auto& [name, entry] : triggers_.all) resolve(entry.value, functions, buses, problems_);
+    std::vector<const bus*> streams;
+    for (const auto& [name, entry] : buses_.all) streams.push_back(&entry.value);
+    kafka_checks checks(streams);
+    for (const auto& [name, entry] : triggers_.all) checks.add(entry.value, problems_);
   }
 
   const environment& env_;
@@ -296,11 +301,11 @@ class loader {
 
 /// Runs `work` on a fresh loader; whatever it throws becomes a problem.
 template <class Work>
-load_result guarded(const std::string& name, const environment& env, Work&& work) {
+load_result guarded(const std::string& name, const environment& env, const kafka_check& check, Work&& work) {
   load_result out;
   std::size_t size = 0;
   try {
-    loader all(env);
+    loader all(env, check);
     out = work(all);
     size = all.size();
     out.sources = all.sources();
@@ -327,12 +332,13 @@ environment process_environment() {
   };
 }
 
-load_result load(const std::string& path, const environment& env) {
-  return guarded(path, env, [&](loader& all) { return all.load_file(path); });
+load_result load(const std::string& path, const environment& env, const kafka_check& check) {
+  return guarded(path, env, check, [&](loader& all) { return all.load_file(path); });
 }
 
-load_result load_text(std::string_view text, const std::string& name, const environment& env) {
-  return guarded(name, env, [&](loader& all) { return all.load_text(text, name); });
+load_result load_text(std::string_view text, const std::string& name, const environment& env,
+                      const kafka_check& check) {
+  return guarded(name, env, check, [&](loader& all) { return all.load_text(text, name); });
 }
 
 }  // namespace rouse::config

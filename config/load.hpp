@@ -37,12 +37,18 @@ using environment = std::function<std::optional<std::string>(const std::string& 
 /// The process's own environment.
 [[nodiscard]] environment process_environment();
 
+/// What is wrong with the `properties` of a cluster; empty: nothing. `writes`: events are also written there; `whole`:
+/// these are all of them, and have to fit each other. Injected, because only Kafka's client library knows.
+using kafka_check = std::function<std::string(const kafka_cluster& cluster, bool writes, bool whole)>;
+
 /// Loads `path` and what it includes, substitutes `${NAME}` and `${NAME:-default}`, applies `defaults`, validates.
-/// Never throws for what a user wrote: every problem is in the result.
-[[nodiscard]] load_result load(const std::string& path, const environment& env);
+/// Never throws for what a user wrote: every problem is in the result. Without `check`, properties of Kafka are taken
+/// as they are.
+[[nodiscard]] load_result load(const std::string& path, const environment& env, const kafka_check& check = {});
 
 /// The same for text that is not in a file; `include` is resolved against the working directory. `name` stands for the
 /// file.
-[[nodiscard]] load_result load_text(std::string_view text, const std::string& name, const environment& env);
+[[nodiscard]] load_result load_text(std::string_view text, const std::string& name, const environment& env,
+                                    const kafka_check& check = {});
 
 }  // namespace rouse::config

@@ -16,6 +16,9 @@ struct draft {
   trigger_draft made;
   bus_source bus;
   cron_source cron;
+  kafka_source kafka;
+  cluster_draft cluster;
+  event_filter filter;
 };
 
 void read_cron(const scope& in, const member& entry, draft& out) {
@@ -35,6 +38,64 @@ constexpr std::array<std::pair<std::string_view, event_delivery>, 2> deliveries{
     {{"binary", event_delivery::binary}, {"structured", event_delivery::structured}}};
 constexpr std::array<std::pair<std::string_view, backoff>, 2> backoffs{
     {{"exponential", backoff::exponential}, {"linear", backoff::linear}}};
+
+/// Longest that Kafka's protocol can name.
+constexpr std::size_t longest_group = 32'767;
+
+parsed<std::string> parse_group(std::string_view text) {
+  using result = parsed<std::string>;
+  if (text.empty())
+    return result{std::nullopt, "is empty: write a name, or leave it out for `rouse-` and the trigger's"};
+  bool const plain = std::none_of(text.begin(), text.end(), [](char c) {
+    auto const byte = static_cast<unsigned char>(c);
+    return byte < 0x20 || byte == 0x7F;
+  });
+  if (!plain || text.size() > longest_group || first_invalid_utf8(text) != text.npos)
+    return result{std::nullopt, "is " + shown(text) + ", which cannot be a group's name: write plain text"};
+  return {std::string(text), {}};
+}
+
+void read_topics(const scope& in, const member& entry, kafka_source& out) {
+  auto const given = texts(in, entry, "[clicks]", true);
+  if (!given) return;
+  if (given->empty()) return in.fail(entry, "is empty: write at least one topic");
+  for (const marked_text& one : *given) {
+    auto topic = parse_topic(*one.text);
+    if (!topic.value) {
+      in.fail(one.at, shown(entry.key) + " " + topic.error);
+    } else if (std::find(out.topics.begin(), out.topics.end(), *topic.value) != out.topics.end()) {
+      in.fail(one.at, shown(entry.key) + " has " + shown(*topic.value) + " twice: remove one");
+    } else {
+      out.topics.push_back(std::move(*topic.value));
+    }
+  }
+}
+
+constexpr std::array kafka_fields{
+    field<draft>{"brokers", [](const scope& in, const member& e, draft& out) { read_brokers(in, e, out.cluster); }},
+    field<draft>{"topics", [](const scope& in, const member& e, draft& out) { read_topics(in, e, out.kafka); }},
+    field<draft>{"group",
+                 [](const scope& in, const member& e, draft& out) {
+                   read_scalar(in, e, out.kafka.group, parse_group);
+                   out.made.group = {&in.file, e.value_mark()};
+                 }},
+    field<draft>{"start",
+                 [](const scope& in, const member& e, draft& out) { read_choice(in, e, starts, out.kafka.start); }},
+    field<draft>{"properties",
+                 [](const scope& in, const member& e, draft& out) { read_properties(in, e, out.cluster); }},
+};
+
+void read_kafka(const scope& in, const member& entry, draft& out) {
+  const node* const map = mapping(in, entry);
+  if (map == nullptr) return;
+  read_fields(in, *map, "trigger.kafka", kafka_fields, out);
+  for (std::string_view const needed : {"brokers", "topics"}) {
+    bool const there =
+        std::any_of(map->members.begin(), map->members.end(), [&](const member& m) { return m.key == needed; });
+    if (there) continue;
+    in.fail(entry.at, "`kafka` needs " + shown(needed) + ", such as `{brokers: [\"kafka-1:9092\"], topics: [clicks]}`");
+  }
+}
 
 constexpr std::array reply_fields{
     field<reference>{"bus",
@@ -63,6 +124,14 @@ constexpr std::array dead_letter_fields{
                          [](const scope& in, const member& e, trigger_draft& out) {
                            read_dead_letter_to(in, e, dead_letter_to::kind::function, "a function", out);
                          }},
+    field<trigger_draft>{"topic",
+                         [](const scope& in, const member& e, trigger_draft& out) {
+                           auto& to = out.value.dead_letter;
+                           read_scalar(in, e, to.topic, parse_topic);
+                           if (to.topic.empty()) return;
+                           to.to = dead_letter_to::kind::topic;
+                           out.dead_letter = {to.topic, {&in.file, e.value_mark()}};
+                         }},
 };
 
 void read_dead_letter(const scope& in, const member& entry, draft& out) {
@@ -71,8 +140,8 @@ void read_dead_letter(const scope& in, const member& entry, draft& out) {
   read_fields(in, *map, "trigger.dead_letter", dead_letter_fields, out.made);
   if (map->members.size() != 1) {
     in.fail(entry,
-            "must have exactly one of `bus` and `function`, such as `{bus: NAME}`; without it dead letters are "
-            "kept in `data_dir`");
+            "must have exactly one of `bus`, `topic` and `function`, such as `{bus: NAME}`; without it dead letters "
+            "are kept in `data_dir`");
   }
 }
 
@@ -143,7 +212,8 @@ constexpr std::array trigger_fields{
                  [](const scope& in, const member& e, draft& out) { read_reference(in, e, "a bus", out.made.bus); }},
     field<draft>{"start",
                  [](const scope& in, const member& e, draft& out) { read_choice(in, e, starts, out.bus.start); }},
-    field<draft>{"filter", [](const scope& in, const member& e, draft& out) { read_filter(in, e, out.bus.filter); }},
+    field<draft>{"filter", [](const scope& in, const member& e, draft& out) { read_filter(in, e, out.filter); }},
+    field<draft>{"kafka", read_kafka},
     field<draft>{"cron", read_cron},
     field<draft>{"timezone",
                  [](const scope& in, const member& e, draft& out) { read_timezone(in, e, out.cron.timezone); }},
@@ -169,38 +239,52 @@ const member* given(const node& map, std::string_view key) {
   return at == map.members.end() ? nullptr : &*at;
 }
 
-/// A key that says more about one kind of source, and that source.
+/// The keys that say where events come from.
+constexpr std::array<std::string_view, 3> sources{"bus", "kafka", "cron"};
+
+/// A key that says more about some kinds of source.
 struct source_key {
   std::string_view key;
   std::string_view source;
+  std::string_view other = {};
 };
 constexpr std::array<source_key, 5> source_keys{
-    {{"start", "bus"}, {"filter", "bus"}, {"timezone", "cron"}, {"missed", "cron"}, {"data", "cron"}}};
+    {{"start", "bus"}, {"filter", "bus", "kafka"}, {"timezone", "cron"}, {"missed", "cron"}, {"data", "cron"}}};
+
+/// The key of the one source; nothing, and a problem, when there is none or more than one.
+const member* find_source(const scope& in, const member& entry, const node& map) {
+  const member* found = nullptr;
+  for (const member& one : map.members) {
+    if (std::find(sources.begin(), sources.end(), one.key) == sources.end()) continue;
+    if (found != nullptr) {
+      in.fail(one.at, "a trigger has one source, but this one has " + shown(found->key) + " and " + shown(one.key) +
+                          ": remove one, or make two triggers of it");
+      return nullptr;
+    }
+    found = &one;
+  }
+  if (found == nullptr) {
+    in.fail(entry.at,
+            "trigger " + shown(entry.key) +
+                " has no source: add the `bus` that it takes events from, `kafka` with its topics, or when it "
+                "is due, such as `cron: \"0 2 * * *\"`");
+  }
+  return found;
+}
 
 /// Checks that there is one source, and nothing of another.
 void check_source(const scope& in, const member& entry, const node& map) {
-  const member* const bus = given(map, "bus");
-  const member* const cron = given(map, "cron");
-  if (bus != nullptr && cron != nullptr) {
-    const member& second = *std::max(bus, cron);
-    return in.fail(second.at,
-                   "a trigger has one source, but this one has `bus` and `cron`: remove one, or make two "
-                   "triggers of it");
-  }
-  const member* const source = bus != nullptr ? bus : cron;
-  if (source == nullptr) {
-    // What was written about another source was said not to be supported.
-    if (given(map, "kafka") == nullptr) {
-      in.fail(entry.at, "trigger " + shown(entry.key) +
-                            " has no source: add the `bus` that it takes events from, or when it is due, such as "
-                            "`cron: \"0 2 * * *\"`");
-    }
-    return;
-  }
+  const member* const source = find_source(in, entry, map);
+  if (source == nullptr) return;
   for (const source_key& other : source_keys) {
     const member* const key = given(map, other.key);
-    if (key == nullptr || other.source == source->key) continue;
-    in.fail(key->at, shown(other.key) + " belongs to a trigger with " + shown(other.source) + ", but this one has " +
+    if (key == nullptr || other.source == source->key || other.other == source->key) continue;
+    if (other.key == "start" && source->key == "kafka") {
+      in.fail(key->at, "`start` of a trigger with `kafka` belongs under `kafka`: move it there");
+      continue;
+    }
+    in.fail(key->at, shown(other.key) + " belongs to a trigger with " + shown(other.source) +
+                         (other.other.empty() ? "" : " or " + shown(other.other)) + ", but this one has " +
                          shown(source->key) + ": remove it");
   }
 }
@@ -227,6 +311,22 @@ void check_circle(const scope& in, const node& map, const draft& out) {
   }
 }
 
+void take_source(const scope& in, const node& map, draft& out) {
+  trigger& value = out.made.value;
+  if (given(map, "cron") != nullptr) {
+    value.source = std::move(out.cron);
+  } else if (given(map, "kafka") != nullptr) {
+    check_properties(in, out.cluster, value.dead_letter.to == dead_letter_to::kind::topic);
+    out.kafka.cluster = std::move(out.cluster.value);
+    out.kafka.filter = std::move(out.filter);
+    if (out.kafka.group.empty()) out.kafka.group = group_of(value.name);
+    value.source = std::move(out.kafka);
+  } else {
+    out.bus.filter = std::move(out.filter);
+    value.source = std::move(out.bus);
+  }
+}
+
 }  // namespace
 
 std::optional<trigger_draft> read_trigger(const scope& in, const member& entry) {
@@ -235,16 +335,14 @@ std::optional<trigger_draft> read_trigger(const scope& in, const member& entry) 
   draft out;
   trigger& value = out.made.value;
   value.name = entry.key;
+  out.made.group = {&in.file, entry.at};
   if (const node* map = mapping(in, entry)) {
     read_fields(in, *map, "trigger", trigger_fields, out);
     check_source(in, entry, *map);
     if (given(*map, "function") == nullptr)
       in.fail(entry.at, "trigger " + shown(entry.key) + " needs a `function`, the name of the one that it calls");
     check_circle(in, *map, out);
-    if (given(*map, "cron") != nullptr)
-      value.source = std::move(out.cron);
-    else
-      value.source = std::move(out.bus);
+    take_source(in, *map, out);
   }
   if (!named) return std::nullopt;
   return std::move(out.made);
@@ -257,12 +355,14 @@ void resolve(trigger_draft& out, name_table& functions, name_table& buses, probl
   if (source != nullptr) source->bus = bus.value_or(0);
   value.function = functions.find(out.function, problems).value_or(0);
   value.reply = buses.find(out.reply, problems);
+  if (value.dead_letter.to == dead_letter_to::kind::topic) return;
   bool const to_bus = value.dead_letter.to == dead_letter_to::kind::bus;
   value.dead_letter.index = (to_bus ? buses : functions).find(out.dead_letter, problems).value_or(0);
 }
 
 void add_trigger_keys(std::vector<key_section>& out) {
   out.push_back({"trigger", keys_of(trigger_fields)});
+  out.push_back({"trigger.kafka", keys_of(kafka_fields)});
   out.push_back({"trigger.retry", keys_of(retry_fields)});
   out.push_back({"trigger.reply", keys_of(reply_fields)});
   out.push_back({"trigger.dead_letter", keys_of(dead_letter_fields)});

@@ -191,17 +191,38 @@ struct route_draft {
 /// Reads `routes` of one file and appends them.
 void read_routes(const scope& in, const member& entry, std::vector<route_draft>& out);
 
+/// A Kafka cluster while it is read.
+struct cluster_draft {
+  kafka_cluster value;
+  const member* brokers = nullptr;     ///< given, right or wrong
+  const member* properties = nullptr;  ///< given, right or wrong
+};
+
+/// Reads `brokers`: a list of `HOST:PORT`; a port that is left out is 9092.
+void read_brokers(const scope& in, const member& entry, cluster_draft& out);
+
+/// Reads `properties`: names and values of the client library's own.
+void read_properties(const scope& in, const member& entry, cluster_draft& out);
+
+/// Has the properties judged by in.found.check: each for itself, so that each is shown where it stands, and then all
+/// together.
+void check_properties(const scope& in, const cluster_draft& draft, bool writes);
+
+/// The name of a topic, or why it cannot be one.
+[[nodiscard]] parsed<std::string> parse_topic(std::string_view text);
+
 /// Reads one entry of `buses`. nullopt when its name cannot be one; every other problem leaves a bus that can be
 /// referred to.
 [[nodiscard]] std::optional<bus> read_bus(const scope& in, const member& entry);
 
-/// A trigger, and what it names; `dead_letter` by the kind in its value.
+/// A trigger, and what it names; `dead_letter` by the kind in its value, a topic included.
 struct trigger_draft {
   trigger value;
   reference bus;
   reference function;
   reference reply;
   reference dead_letter;
+  place group;  ///< of `kafka.group`, or of the trigger's name
 };
 
 /// Reads one entry of `triggers`. nullopt when its name cannot be one.
@@ -209,6 +230,24 @@ struct trigger_draft {
 
 /// Looks up what the trigger names.
 void resolve(trigger_draft& out, name_table& functions, name_table& buses, problem_list& problems);
+
+/// What can only be said of triggers on Kafka once all that they name is known: where dead letters may go, and that no
+/// two share a group.
+class kafka_checks {
+ public:
+  /// The buses by their index. Borrows.
+  explicit kafka_checks(std::vector<const bus*> buses) : buses_(std::move(buses)) {}
+
+  /// After resolve().
+  void add(const trigger_draft& of, problem_list& problems);
+
+ private:
+  void check_dead_letter(const trigger_draft& of, problem_list& problems) const;
+  void check_group(const trigger_draft& of, problem_list& problems);
+
+  std::vector<const bus*> buses_;
+  std::map<std::pair<std::string, std::vector<std::string>>, std::string> groups_;  ///< group and brokers -> trigger
+};
 
 /// Whether only a function itself can have `key`: no default, no revision.
 [[nodiscard]] bool is_functions_own(std::string_view key);

@@ -16,6 +16,7 @@
 
 #include "gateway/admin_client.hpp"
 #include "gateway/cli_support.hpp"
+#include "gateway/events/kafka/client_settings.hpp"
 #include "gateway/table.hpp"
 #include "gateway/version.hpp"
 #include "router/routes.hpp"
@@ -202,7 +203,7 @@ class log_printer {
 }  // namespace
 
 std::optional<config::load_result> load_or_explain(const std::string& path, cli_io& io) {
-  auto loaded = config::load(path, io.env);
+  auto loaded = config::load(path, io.env, events::kafka_checks());
   ::malloc_trim(0);  // the parser's tree of a large file is not kept
   if (loaded.value) {
     try {

@@ -10,6 +10,7 @@
 #include <boost/asio/post.hpp>
 
 #include "config/load.hpp"
+#include "gateway/events/kafka/client_settings.hpp"
 
 namespace rouse::gateway {
 namespace {
@@ -148,7 +149,7 @@ void operations::drain(done then) {
 
 void operations::reload(done then) {
   loaded_ = seen_ = stamps();  // before the files are read: what changes meanwhile is looked at again
-  auto read = config::load(around_.config_path, config::process_environment());
+  auto read = config::load(around_.config_path, config::process_environment(), events::kafka_checks());
   sources_ = read.sources;
   if (!read.value) {
     auto result = refusal(422, "invalid-config", "the configuration has errors; the one in force stays");

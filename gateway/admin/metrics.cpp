@@ -207,6 +207,9 @@ std::vector<MetricFamily> metrics_collector::Collect() const {
   family events("rouse_events_total", "Events of a trigger, by what became of them.", MetricType::Counter);
   family oldest("rouse_event_oldest_seconds", "Age of the trigger's first event that is not settled.",
                 MetricType::Gauge);
+  family lag("rouse_event_lag",
+             "Events of a trigger that are not settled, by where they wait: a stream of the store, or TOPIC/PARTITION.",
+             MetricType::Gauge);
   family given_up("rouse_dead_letters_total", "Events of a trigger that were given up.", MetricType::Counter);
   family waiting("rouse_events_waiting", "Events of a trigger that wait: for a slot, or for their next try.",
                  MetricType::Gauge);
@@ -221,6 +224,7 @@ std::vector<MetricFamily> metrics_collector::Collect() const {
     }
     if (one.dead) given_up.add(base, static_cast<double>(one.dead));
     oldest.add(base, one.oldest ? static_cast<double>(one.oldest->count()) / 1e3 : 0);
+    for (const auto& lane : one.lanes) lag.add(with(base, "partition", lane.name), static_cast<double>(lane.lag));
     waiting.add(with(base, "for", "slot"), static_cast<double>(one.waiting));
     waiting.add(with(base, "for", "retry"), static_cast<double>(one.waiting_retry));
   }
@@ -274,6 +278,7 @@ std::vector<MetricFamily> metrics_collector::Collect() const {
                      &control_wait,
                      &events,
                      &oldest,
+                     &lag,
                      &given_up,
                      &waiting,
                      &depth,

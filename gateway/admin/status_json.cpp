@@ -186,6 +186,10 @@ std::string triggers_json(const event_numbers& events) {
     out["waiting_retry"] = one.waiting_retry;
     out["oldest_ms"] = one.oldest ? json(one.oldest->count()) : json(nullptr);
     out["paused"] = one.paused;
+    out["problem"] = one.problem;
+    json lanes = json::object();
+    for (const auto& lane : one.lanes) lanes[lane.name] = {{"lag", lane.lag}, {"held_by", lane.held_by}};
+    out["partitions"] = std::move(lanes);
     triggers[one.name] = std::move(out);
   }
   json queues = json::object();

@@ -64,7 +64,8 @@ bool is_text(const std::string& data) {
 /// With what was to be delivered: the event, or the request of an invocation.
 ordered_json with_content(const dead_letter& letter) {
   auto out = to_json(letter);
-  if (letter.kind == dead_letter_kind::event) {
+  if (letter.kind != dead_letter_kind::invocation) {
+    if (letter.kind == dead_letter_kind::external) out["record"] = letter.meta;
     const auto event = decode(letter.blob);
     if (!event) return out;
     out["event"] = ordered_json::parse(write_structured(*event), nullptr, false);
@@ -76,6 +77,38 @@ ordered_json with_content(const dead_letter& letter) {
   if (line != std::string::npos) out["head"] = letter.meta.substr(line + 1);
   out["body"] = letter.blob;
   return out;
+}
+
+void add(event_numbers::trigger& to, const trigger& from) {
+  const auto& counters = from.counters();
+  to.delivered += counters.delivered.get();
+  to.retried += counters.retried.get();
+  to.dead += counters.dead.get();
+  to.filtered += counters.filtered.get();
+  to.in_flight += counters.in_flight.load(std::memory_order_relaxed);
+  to.waiting += counters.waiting.load(std::memory_order_relaxed);
+  to.waiting_retry += counters.waiting_retry.load(std::memory_order_relaxed);
+  if (to.paused.empty()) to.paused = from.paused_because();
+}
+
+void add_age(event_numbers::trigger& to, wall_time of, wall_time now) {
+  const auto age = std::max(std::chrono::milliseconds(0), std::chrono::milliseconds(now - of));
+  if (!to.oldest || *to.oldest < age) to.oldest = age;
+}
+
+void add(event_numbers::trigger& to, const topic_numbers& from, wall_time now) {
+  to.problem = from.problem();
+  for (const auto& lane : from.lanes()) {
+    to.lanes.push_back({lane.topic + "/" + std::to_string(lane.partition), lane.lag, lane.held_by});
+    if (lane.oldest) add_age(to, *lane.oldest, now);
+  }
+}
+
+/// `named`: also when it has nothing.
+void add(event_numbers::trigger& to, const consumer_usage& from, wall_time now, bool named) {
+  const auto lag = static_cast<std::uint64_t>(std::max<std::int64_t>(0, from.unsettled));
+  if (named || lag > 0) to.lanes.push_back({from.stream, lag, {}});
+  if (from.oldest) add_age(to, *from.oldest, now);
 }
 
 action_result failed(const store_error& error) {
@@ -118,25 +151,16 @@ event_numbers service::count(const store_usage& usage) const {
   event_numbers out;
   const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
   for (const auto& [name, entry] : triggers_) {
-    const auto& [what, running] = entry;
     event_numbers::trigger one;
     one.name = name;
-    one.source = what->is_cron() ? "cron" : "bus " + what->bus;
-    one.function = what->function;
-    if (running) {
-      const auto& counters = running->counters();
-      one.delivered = counters.delivered.get();
-      one.retried = counters.retried.get();
-      one.dead = counters.dead.get();
-      one.filtered = counters.filtered.get();
-      one.in_flight = counters.in_flight.load(std::memory_order_relaxed);
-      one.waiting = counters.waiting.load(std::memory_order_relaxed);
-      one.waiting_retry = counters.waiting_retry.load(std::memory_order_relaxed);
-      one.paused = running->paused_because();
+    one.source = entry.what->source();
+    one.function = entry.what->function;
+    for (const auto& each : {entry.main, entry.stored}) {
+      if (each) add(one, *each);
     }
+    if (entry.topics) add(one, *entry.topics, now);
     const auto kept = std::ranges::find(usage.consumers, name, &consumer_usage::name);
-    if (kept != usage.consumers.end() && kept->oldest)
-      one.oldest = std::max(std::chrono::milliseconds(0), std::chrono::milliseconds(now - *kept->oldest));
+    if (kept != usage.consumers.end()) add(one, *kept, now, !entry.topics);
     out.triggers.push_back(std::move(one));
   }
   for (const auto& queue : usage.queues) {

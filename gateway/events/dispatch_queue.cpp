@@ -111,6 +111,20 @@ void dispatch_queue::put_back(std::uint64_t number) {
   }
 }
 
+void dispatch_queue::forget_waiting() {
+  for (const auto number : ready_) entries_.erase(number);
+  ready_.clear();
+  for (const auto& [time, number] : due_) entries_.erase(number);
+  due_.clear();
+  for (const auto& [order_key, waiting] : behind_) {
+    for (const auto number : waiting) entries_.erase(number);
+  }
+  behind_.clear();
+  for (const auto& [number, one] : entries_) {
+    if (one.order_key) behind_.try_emplace(*one.order_key);
+  }
+}
+
 attempts_made dispatch_queue::made(std::uint64_t number) const {
   return entries_.at(number).made;
 }

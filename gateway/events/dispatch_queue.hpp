@@ -62,6 +62,9 @@ class dispatch_queue {
   /// In flight no more, though it was not tried: first in turn.
   void put_back(std::uint64_t number);
 
+  /// All that are not in flight are gone. Those that are keep their keys: what comes anew of these waits behind them.
+  void forget_waiting();
+
   [[nodiscard]] attempts_made made(std::uint64_t number) const;
   [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_; }
   /// All that are here, in flight or waiting.

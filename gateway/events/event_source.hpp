@@ -1,8 +1,8 @@
 #pragma once
-// The seam behind which the events of a trigger wait: an embedded stream today. A source hands out events by number, in
-// rising order, and remembers of each what became of it. Called on the trigger's worker; what it calls back comes there
-// too, never from inside. A new source is a folder beside this file, a line where the service makes them
-// (service.cpp), and a run of the contract test.
+// The seam behind which the events of a trigger wait: an embedded stream, or topics of Kafka. A source hands out events
+// by number, in rising order, and remembers of each what became of it. Called on the trigger's worker; what it calls
+// back comes there too, never from inside. A new source is a folder beside this file, a line where the service makes
+// them (service.cpp), and a run of the contract test.
 
 #include <cstdint>
 #include <functional>
@@ -28,7 +28,8 @@ class event_source {
   struct item {
     std::uint64_t number = 0;
     bool skip = false;        ///< settled already, or for somebody else: only its number matters
-    bool unreadable = false;  ///< it is there, but is no event
+    bool unreadable = false;  ///< it is there, but is no event; `event` is what can be kept of it, if anything
+    std::string why;          ///< it is unreadable; empty: it is damaged
     /// What `order: partition` keeps in order: events of one lane. A source with one order throughout leaves it empty.
     std::string lane;
     std::optional<std::string> order_key;  ///< what `order: key` goes by, before the event's own attributes

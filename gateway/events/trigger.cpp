@@ -17,7 +17,8 @@ using namespace std::chrono_literals;
 constexpr std::size_t fetch_count = 256;
 constexpr std::size_t most_here = 100'000;       // numbers and keys, of events that wait behind others
 constexpr std::size_t most_retries = 10'000;     // that wait for their next try; more would only grow
-constexpr std::size_t most_held = 8U << 20U;     // bytes of contents kept at hand
+constexpr std::size_t most_held = 8U << 20U;     // bytes of contents kept at hand, of events that may go
+constexpr std::size_t most_aside = 8U << 20U;    // and of those that may not yet; others are read again
 constexpr std::uint64_t most_reply = 1U << 20U;  // bytes of a reply
 constexpr auto source_pause = 1s;                // when the source cannot be read
 constexpr auto longest_pause = 5s;               // the function may be well again sooner than it was thought
@@ -29,6 +30,12 @@ wall_time wall_now() {
 
 std::size_t size_of(const cloud_event& event) {
   return 256 + event.data.size();
+}
+
+const config::event_filter* filter_of(const config::trigger& trigger) {
+  if (const auto* const bus = std::get_if<config::bus_source>(&trigger.source)) return &bus->filter;
+  if (const auto* const kafka = std::get_if<config::kafka_source>(&trigger.source)) return &kafka->filter;
+  return nullptr;
 }
 
 }  // namespace
@@ -48,6 +55,7 @@ struct trigger::flight {
 
   std::uint64_t number;
   cloud_event event;
+  std::optional<std::string> unreadable;  ///< why it is no event
   attempts_made made;
   bool to_dead_letters = false;  ///< it was given up, and goes to the function for those
   event_request request;
@@ -152,9 +160,11 @@ awaitable<void> trigger::run() {
     const bool has_slot = co_await one->going->acquire();
     acquiring_ = nullptr;
     if (!has_slot) {
-      queue_.put_back(one->number);
-      const auto& why = one->going->result();
-      if (!stopping_)
+      const bool withdrawn = stopping_ || is_taken_back(one->number);
+      const auto why = std::move(one->going->result());
+      one->going.reset();
+      put_back(*one);
+      if (!withdrawn)
         pause("function " + (one->to_dead_letters ? names_.dead_function : names_.function) + ": " + why.detail,
               std::max<std::chrono::milliseconds>(why.retry_after, 1ms));
       continue;
@@ -175,6 +185,7 @@ awaitable<void> trigger::begin() {
   std::optional<event_source::beginning> left;
   event_source::news tell;
   tell.grown = [this] { poke(); };
+  tell.taken_back = [this](std::function<void()> then) { taken_back(std::move(then)); };
   source_->begin(std::move(tell), [this, &left](event_source::beginning from) {
     left = std::move(from);
     wake();
@@ -185,7 +196,7 @@ awaitable<void> trigger::begin() {
         config_->order == config::event_order::partition ? dispatch_queue::key(std::string()) : std::nullopt;
     while (config_->order == config::event_order::key && !stopping_) {
       const auto read = co_await read_again(one.number);
-      if (read.found) order_key = key_of(read.found->event);
+      if (read.found) order_key = key_of(*read.found);
       if (read.problem.empty()) break;
       co_await wait(wall_now() + source_pause);
     }
@@ -218,22 +229,11 @@ awaitable<void> trigger::wait(std::optional<wall_time> until) {
 
 /// The event and its request; nothing when it cannot go now.
 awaitable<std::shared_ptr<trigger::flight>> trigger::prepare(std::uint64_t number) {
-  std::shared_ptr<flight> out;
-  if (const auto at = held_.find(number); at != held_.end()) {
-    held_bytes_ -= size_of(at->second);
-    out = std::make_shared<flight>(worker_, number, std::move(at->second));
-    held_.erase(at);
-  } else if (unreadable_.erase(number) > 0) {
-    failure why;
-    why.detail = "what the store holds under this number is not an event";
-    out = std::make_shared<flight>(worker_, number, cloud_event());
-    source_->give_up(number, out->event, why,
-                     [self = shared_from_this(), out](bool done) { self->given_up(out, done); });
-    co_return nullptr;
-  } else {
-    const auto read = co_await read_again(number);
+  auto what = unhold(number);
+  if (!what) {
+    auto read = co_await read_again(number);
     if (!read.problem.empty()) {
-      queue_.put_back(number);
+      put_back(number);
       pause("the events cannot be read: " + read.problem, source_pause);
       co_return nullptr;
     }
@@ -241,12 +241,37 @@ awaitable<std::shared_ptr<trigger::flight>> trigger::prepare(std::uint64_t numbe
       settle(number);  // it is gone
       co_return nullptr;
     }
-    out = std::make_shared<flight>(worker_, number, std::move(read.found->event));
+    if (is_taken_back(number)) {
+      leave(number);
+      co_return nullptr;
+    }
+    what.emplace();
+    what->event = std::move(read.found->event);
+    if (read.found->unreadable) what->unreadable = std::move(read.found->why);
   }
+  auto out = std::make_shared<flight>(worker_, number, std::move(what->event));
+  out->unreadable = std::move(what->unreadable);
   out->made = queue_.made(number);
   out->to_dead_letters = !names_.dead_function.empty() && out->made.count >= config_->retry.attempts;
+  if (out->unreadable && bury_unreadable(out)) co_return nullptr;
   out->address(out->to_dead_letters ? names_.dead_function : names_.function, config_->delivery);
   co_return out;
+}
+
+/// What is no event is a dead letter at once. False: it is one already, and goes to the function for those.
+bool trigger::bury_unreadable(const std::shared_ptr<flight>& one) {
+  failure why;
+  why.detail = one->unreadable->empty() ? "what the store holds under this number is not an event" : *one->unreadable;
+  if (one->event.id.empty()) {
+    source_->give_up(one->number, one->event, why,
+                     [self = shared_from_this(), one](bool done) { self->given_up(one, done); });
+    return true;
+  }
+  if (one->to_dead_letters) return false;
+  one->made.count = std::max(one->made.count, config_->retry.attempts);
+  if (one->made.first_failed == wall_time()) one->made.first_failed = wall_now();
+  give_up(one, why);
+  return true;
 }
 
 awaitable<void> trigger::fly(std::shared_ptr<flight> one) {
@@ -284,34 +309,81 @@ void trigger::take_in(event_source::batch batch) {
     return;
   }
   more_ = more_ || batch.more;
-  const auto* const bus = std::get_if<config::bus_source>(&config_->source);
   for (auto& one : batch.items) {
-    if (!one.skip && !one.unreadable && bus && !matches(bus->filter, one.event)) {
-      counters_.filtered.add();
-      one.skip = true;
-    }
-    if (one.skip) {
-      skip(one.number);
-      continue;
-    }
-    end_skip();
-    if (one.unreadable) {
-      failure why;
-      why.detail =
-          "what the store holds under this number is not an event: it is damaged, or of a later version of rouse";
-      queue_.add(one.number, std::nullopt);
-      log_.error("trigger {}: event number {}: {}", config_->name, one.number, why.detail);
-      unreadable_.insert(one.number);
-      continue;
-    }
-    const auto before = queue_.ready();
-    queue_.add(one.number, key_of(one.event));
-    // What waits behind another of its key is read again when it is its turn.
-    if (queue_.ready() == before) continue;
-    held_bytes_ += size_of(one.event);
-    held_.emplace(one.number, std::move(one.event));
+    newest_ = std::max(newest_, one.number);
+    take_in(std::move(one));
   }
   end_skip();
+}
+
+void trigger::take_in(event_source::item one) {
+  const auto* const filter = filter_of(*config_);
+  if (!one.skip && !one.unreadable && filter && !matches(*filter, one.event)) {
+    counters_.filtered.add();
+    one.skip = true;
+  }
+  if (one.skip) return skip(one.number);
+  end_skip();
+  auto key = one.unreadable ? std::nullopt : key_of(one);
+  content what;
+  what.event = std::move(one.event);
+  if (one.unreadable) {
+    if (one.why.empty())
+      log_.error(
+          "trigger {}: event number {}: what the store holds under this number is not an event: it is damaged, or of a "
+          "later version of rouse",
+          config_->name, one.number);
+    what.unreadable = std::move(one.why);
+  }
+  const auto before = queue_.ready();
+  if (one.made.count > 0) {
+    queue_.add_tried(one.number, std::move(key), one.made);
+  } else {
+    queue_.add(one.number, std::move(key));
+  }
+  if (queue_.ready() == before) return set_aside(one.number, std::move(what));
+  hold(one.number, std::move(what));
+}
+
+void trigger::hold(std::uint64_t number, content what) {
+  held_bytes_ += size_of(what.event);
+  held_.emplace(number, std::move(what));
+}
+
+/// For when its turn comes; there may be no room, and then it is read again.
+void trigger::set_aside(std::uint64_t number, content what) {
+  const auto size = size_of(what.event);
+  if (aside_bytes_ + size > most_aside) return;
+  aside_bytes_ += size;
+  aside_.emplace(number, std::move(what));
+}
+
+std::optional<trigger::content> trigger::unhold(std::uint64_t number) {
+  std::optional<content> out;
+  for (auto [from, bytes] : {std::pair(&held_, &held_bytes_), std::pair(&aside_, &aside_bytes_)}) {
+    const auto at = from->find(number);
+    if (at == from->end()) continue;
+    *bytes -= size_of(at->second.event);
+    out = std::move(at->second);
+    from->erase(at);
+    break;
+  }
+  return out;
+}
+
+/// What waits belongs to somebody else from now on; what is in flight is brought to an end.
+void trigger::taken_back(std::function<void()> then) {
+  end_skip();
+  taken_up_to_ = newest_;
+  queue_.forget_waiting();
+  held_.clear();
+  aside_.clear();
+  held_bytes_ = aside_bytes_ = 0;
+  taken_in_flight_ = queue_.in_flight();
+  taken_then_.push_back(std::move(then));
+  if (acquiring_) acquiring_->drain();
+  left(0);
+  wake();
 }
 
 void trigger::skip(std::uint64_t number) {
@@ -328,17 +400,18 @@ void trigger::end_skip() {
   skipped_.reset();
 }
 
-dispatch_queue::key trigger::key_of(const cloud_event& event) const {
+dispatch_queue::key trigger::key_of(const event_source::item& one) const {
   switch (config_->order) {
     case config::event_order::none:
       return std::nullopt;
     case config::event_order::partition:
-      return std::string();
+      return one.lane;
     case config::event_order::key:
       break;
   }
+  if (one.order_key) return one.order_key;
   for (const auto* name : {"partitionkey", "subject"}) {
-    if (const auto value = attribute(event, name)) return std::string(*value);
+    if (const auto value = attribute(one.event, name)) return std::string(*value);
   }
   return std::nullopt;
 }
@@ -356,7 +429,7 @@ void trigger::conclude(const std::shared_ptr<flight>& one) {
     case verdict::hopeless:
       return fail(one, 0ms, true);
     case verdict::refused:
-      queue_.put_back(one->number);
+      put_back(*one);
       pause("function " + (one->to_dead_letters ? names_.dead_function : names_.function) + ": " + result.detail,
             std::max<std::chrono::milliseconds>(result.retry_after, 1ms));
       return wake();
@@ -398,8 +471,50 @@ void trigger::succeed(const std::shared_ptr<flight>& one) {
 
 void trigger::settle(std::uint64_t number) {
   source_->settle(number);
+  leave(number);
+}
+
+/// It is in flight no more, and gone.
+void trigger::leave(std::uint64_t number) {
   queue_.settle(number);
+  left(number);
   wake();
+}
+
+/// In flight no more, and to be tried again at its time, unless that is somebody else's to do.
+void trigger::try_again(flight& one, const attempts_made& made) {
+  if (is_taken_back(one.number)) return leave(one.number);
+  queue_.retry(one.number, made);
+  content what;
+  what.event = std::move(one.event);
+  what.unreadable = std::move(one.unreadable);
+  set_aside(one.number, std::move(what));
+  wake();
+}
+
+/// In flight no more, and not tried.
+void trigger::put_back(flight& one) {
+  const bool stays = !is_taken_back(one.number);
+  put_back(one.number);
+  if (!stays) return;
+  content what;
+  what.event = std::move(one.event);
+  what.unreadable = std::move(one.unreadable);
+  hold(one.number, std::move(what));
+}
+
+void trigger::put_back(std::uint64_t number) {
+  if (is_taken_back(number)) return leave(number);
+  queue_.put_back(number);
+}
+
+/// Whoever took events back is told when the last of them that was in flight is over.
+void trigger::left(std::uint64_t number) {
+  if (taken_then_.empty()) return;
+  if (number > 0 && is_taken_back(number)) --taken_in_flight_;
+  if (taken_in_flight_ > 0) return;
+  const auto all = std::exchange(taken_then_, {});
+  for (const auto& then : all) then();
 }
 
 /// One attempt is over.
@@ -427,8 +542,7 @@ void trigger::fail(const std::shared_ptr<flight>& one, std::chrono::milliseconds
   made.next_try = now + rule.pause_after(std::max(1U, tries), random, retry_after);
   counters_.retried.add();
   source_->retry(one->number, made, why);
-  queue_.retry(one->number, made);
-  wake();
+  try_again(*one, made);
 }
 
 void trigger::give_up(const std::shared_ptr<flight>& one, const failure& why) {
@@ -438,8 +552,7 @@ void trigger::give_up(const std::shared_ptr<flight>& one, const failure& why) {
     counters_.dead.add();
     one->made.next_try = wall_now();
     source_->retry(one->number, one->made, why);
-    queue_.retry(one->number, one->made);
-    return wake();
+    return try_again(*one, one->made);
   }
   const auto back = [self = shared_from_this(), one](bool done) { self->given_up(one, done); };
   if (names_.dead_bus.empty()) return source_->give_up(one->number, one->event, why, back);
@@ -460,15 +573,13 @@ void trigger::given_up(const std::shared_ptr<flight>& one, bool done) {
   if (done) {
     counters_.dead.add();
     if (!names_.dead_bus.empty()) source_->settle(one->number);
-    queue_.settle(one->number);
-    return wake();
+    return leave(one->number);
   }
   log_.error("trigger {}: the dead letter of event {} could not be kept; the event stays and is tried again",
              config_->name, config::shown(one->event.id));
   auto made = one->made;
   made.next_try = wall_now() + config_->retry.max_delay;
-  queue_.retry(one->number, made);
-  wake();
+  try_again(*one, made);
 }
 
 // --- what people see

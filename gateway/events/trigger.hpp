@@ -12,9 +12,10 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include <spdlog/logger.h>
 
@@ -82,24 +83,42 @@ class trigger final : public worker_task, public std::enable_shared_from_this<tr
 
  private:
   struct flight;
+  /// Of an event that waits.
+  struct content {
+    cloud_event event;
+    std::optional<std::string> unreadable;  ///< why it is no event
+  };
+  using contents = std::unordered_map<std::uint64_t, content>;
   awaitable<void> run();
   awaitable<void> begin();
   awaitable<event_source::one> read_again(std::uint64_t number);
   awaitable<void> fly(std::shared_ptr<flight> one);
   awaitable<void> wait(std::optional<wall_time> until);
   awaitable<std::shared_ptr<flight>> prepare(std::uint64_t number);
+  [[nodiscard]] bool bury_unreadable(const std::shared_ptr<flight>& one);
   void wake();
   void fetch_more();
   void take_in(event_source::batch batch);
+  void take_in(event_source::item one);
+  void hold(std::uint64_t number, content what);
+  void set_aside(std::uint64_t number, content what);
+  [[nodiscard]] std::optional<content> unhold(std::uint64_t number);
+  void taken_back(std::function<void()> then);
+  [[nodiscard]] bool is_taken_back(std::uint64_t number) const noexcept { return number <= taken_up_to_; }
   void skip(std::uint64_t number);
   void end_skip();
-  [[nodiscard]] dispatch_queue::key key_of(const cloud_event& event) const;
+  [[nodiscard]] dispatch_queue::key key_of(const event_source::item& one) const;
   void conclude(const std::shared_ptr<flight>& one);
   void succeed(const std::shared_ptr<flight>& one);
   void fail(const std::shared_ptr<flight>& one, std::chrono::milliseconds retry_after, bool for_good);
   void give_up(const std::shared_ptr<flight>& one, const failure& why);
   void given_up(const std::shared_ptr<flight>& one, bool done);
   void settle(std::uint64_t number);
+  void try_again(flight& one, const attempts_made& made);
+  void put_back(flight& one);
+  void put_back(std::uint64_t number);
+  void leave(std::uint64_t number);
+  void left(std::uint64_t number);
   void pause(const std::string& why, std::chrono::milliseconds time);
   void show();
 
@@ -112,9 +131,14 @@ class trigger final : public worker_task, public std::enable_shared_from_this<tr
   const std::function<unsigned()> concurrency_now_;
   trigger_counters counters_;
   dispatch_queue queue_;
-  std::unordered_map<std::uint64_t, cloud_event> held_;  ///< contents of some that wait
+  contents held_;  ///< of some that may go
   std::size_t held_bytes_ = 0;
-  std::set<std::uint64_t> unreadable_;
+  contents aside_;  ///< of some that wait for others, or for their next try
+  std::size_t aside_bytes_ = 0;
+  std::uint64_t newest_ = 0;       ///< number that was taken in
+  std::uint64_t taken_up_to_ = 0;  ///< all up to here were taken back
+  std::size_t taken_in_flight_ = 0;
+  std::vector<std::function<void()>> taken_then_;                   ///< to be called when those are over
   std::optional<std::pair<std::uint64_t, std::uint64_t>> skipped_;  ///< a range to settle in one
   timer timer_;
   delivery* acquiring_ = nullptr;  ///< has the ticket

@@ -157,34 +157,32 @@ TEST_CASE("buses: impossible keys and values") {
       {"buses: {B_1: {}}\n",
        {"1:9: `B_1` cannot be a bus's name: use 1 to 63 of a-z, 0-9 and `-`, not beginning or ending with `-`; did you "
         "mean `b-1`?"}},
-      {"buses: {b: {retain: 1h}}\n", {"1:13: unknown key `retain`: possible here are store, retention"}},
+      {"buses: {b: {retain: 1h}}\n",
+       {"1:13: unknown key `retain`: possible here are store, retention, brokers, topic, properties"}},
       {"buses: {b: {retention: 0}}\n", {"1:24: `retention` must be more than 0"}},
       {"buses: {b: {retention: 7}}\n", {"1:24: `retention` is `7` without a unit"}},
-      {"buses: {b: {store: memory}}\n", {"1:20: `store` must be `embedded`, not `memory`"}},
-      {"buses: {b: {store: kafka, brokers: [\"k1:9092\"], topic: orders}}\n",
-       {"1:20: `store` is `kafka`, which is not supported by this version of rouse: remove it",
-        "1:27: `brokers` is not supported by this version of rouse: remove it",
-        "1:49: `topic` is not supported by this version of rouse: remove it"}},
+      {"buses: {b: {store: memory}}\n", {"1:20: `store` must be `embedded` or `kafka`, not `memory`"}},
+      {"buses: {b: {store: kafak, brokers: [k], topic: t}}\n",
+       {"1:20: `store` must be `embedded` or `kafka`, not `kafak`: did you mean `kafka`?"}},
   });
 }
 
 TEST_CASE("triggers: exactly one source, and nothing of another") {
   check_all({
       {trigger("function: bill"),
-       {"3:12: trigger `t` has no source: add the `bus` that it takes events from, or when it is due, such as `cron: "
-        "\"0 2 * * *\"`"}},
+       {"3:12: trigger `t` has no source: add the `bus` that it takes events from, `kafka` with its topics, or when "
+        "it is due, such as `cron: \"0 2 * * *\"`"}},
       {of_bus("cron: '@daily'"),
        {"3:45: a trigger has one source, but this one has `bus` and `cron`: remove one, or make two triggers of it"}},
-      {of_cron("bus: orders"), {"3:48: a trigger has one source, but this one has `bus` and `cron`"}},
+      {of_cron("bus: orders"), {"3:48: a trigger has one source, but this one has `cron` and `bus`"}},
       {of_bus("timezone: UTC, missed: skip, data: 1"),
        {"3:45: `timezone` belongs to a trigger with `cron`, but this one has `bus`: remove it",
         "3:60: `missed` belongs to a trigger with `cron`", "3:74: `data` belongs to a trigger with `cron`"}},
       {of_cron("start: latest, filter: {type: x}"),
        {"3:48: `start` belongs to a trigger with `bus`, but this one has `cron`: remove it",
         "3:63: `filter` belongs to a trigger with `bus`"}},
-      {trigger("kafka: {brokers: [k], topics: [t]}, function: bill"),
-       {"3:16: `kafka` is not supported by this version of rouse: remove it"}},
-      {of_bus("kafka: {}"), {"3:45: `kafka` is not supported by this version of rouse: remove it"}},
+      {of_bus("kafka: {brokers: k, topics: t}"),
+       {"3:45: a trigger has one source, but this one has `bus` and `kafka`: remove one"}},
       {trigger("bus: , function: bill"), {"3:16: `bus` has no value"}},
       {trigger("cron: , function: bill"), {"3:16: `cron` has no value"}},
   });
@@ -251,9 +249,12 @@ TEST_CASE("triggers: impossible keys and values") {
 TEST_CASE("triggers: dead letters") {
   check_all({
       {of_bus("dead_letter: {}"),
-       {"3:58: `dead_letter` must have exactly one of `bus` and `function`, such as `{bus: NAME}`"}},
+       {"3:58: `dead_letter` must have exactly one of `bus`, `topic` and `function`, such as `{bus: NAME}`"}},
       {of_bus("dead_letter: {bus: paid, function: mail}"), {"3:58: `dead_letter` must have exactly one of"}},
-      {of_bus("dead_letter: {topic: x}"), {"3:59: `topic` is not supported by this version of rouse: remove it"}},
+      {of_bus("dead_letter: {topic: x}"),
+       {"3:66: `topic` is for triggers whose events come from Kafka: name a `bus`, which may be on a topic, or "
+        "remove"}},
+      {of_cron("dead_letter: {topic: x}"), {"3:69: `topic` is for triggers whose events come from Kafka"}},
       {of_bus("dead_letter: {buss: x}"), {"3:59: unknown key `buss`: did you mean `bus`?"}},
       {of_bus("dead_letter: {bus: orders}"),
        {"3:64: dead letters would come back to this trigger, which takes every event of the bus `orders`, and circle"}},

@@ -177,6 +177,7 @@ std::string defaults_of(const YAML::Node& root, const YAML::Node& object) {
   std::string out;
   for (const auto& entry : object["properties"]) {
     if (entry.first.as<std::string>() == "fallback" || entry.first.as<std::string>() == "missed") continue;
+    if (entry.first.as<std::string>() == "kafka") continue;
     YAML::Node const key = followed(root, entry.second);
     std::string value;
     if (key["properties"]) value = defaults_of(root, key);
@@ -229,11 +230,14 @@ TEST_CASE("all-keys.yaml has every key, with its default") {
   CHECK(keys_of(function["queue"]) == accepted("function.queue"));
   CHECK(keys_of(function["async"]) == accepted("function.async"));
   CHECK(keys_of(function["async"]["retry"]) == accepted("function.async.retry"));
-  CHECK(keys_of(file["buses"]["orders"]) == accepted("bus"));
+  CHECK(both(file["buses"]["orders"], file["buses"]["payments"]) == accepted("bus"));
   YAML::Node const plain = file["triggers"]["all-orders"];
   YAML::Node const large = file["triggers"]["large-orders"];
   keys trigger = both(plain, large);
   trigger.merge(keys_of(file["triggers"]["nightly"]));
+  YAML::Node const clicks = file["triggers"]["clicks"];
+  trigger.merge(keys_of(clicks));
+  CHECK(keys_of(clicks["kafka"]) == accepted("trigger.kafka"));
   CHECK(trigger == accepted("trigger"));
   CHECK(keys_of(plain["retry"]) == accepted("trigger.retry"));
   CHECK(keys_of(large["reply"]) == accepted("trigger.reply"));
@@ -253,7 +257,14 @@ TEST_CASE("all-keys.yaml has every key, with its default") {
   CHECK(got.buses.at(0).retention == config::bus{}.retention);
   REQUIRE(got.triggers.at(0).name == "all-orders");
   check_default_trigger(got.triggers.at(0));
-  CHECK(std::get<config::cron_source>(got.triggers.at(2).source).missed == config::cron_source{}.missed);
+  REQUIRE(got.triggers.at(1).name == "clicks");
+  auto const& topics = std::get<config::kafka_source>(got.triggers[1].source);
+  CHECK(topics.group == config::group_of("clicks"));
+  CHECK(topics.start == config::kafka_source{}.start);
+  CHECK(topics.filter.parts.empty());
+  REQUIRE(got.buses.at(1).kafka);
+  CHECK(got.buses[1].kafka->topic == got.buses[1].name);
+  CHECK(std::get<config::cron_source>(got.triggers.at(3).source).missed == config::cron_source{}.missed);
   CHECK(got.functions[0].revisions[0].directory == fs::path(path).parent_path().string());
 }
 
@@ -278,7 +289,7 @@ TEST_CASE("the schema and the loader know the same keys") {
       }
     }
   }
-  CHECK(sections.size() == 28);
+  CHECK(sections.size() == 29);
   keys without = accepted("function");
   for (const char* own : {"command", "revisions", "traffic", "lanes"}) without.erase(own);
   CHECK(accepted("defaults") == without);
@@ -306,6 +317,7 @@ TEST_CASE("the schema's defaults are the loader's") {
   check_default_pool(got.pools.at(0));
   CHECK(got.buses.at(0).retention == config::bus{}.retention);
   check_default_trigger(got.triggers.at(0));
+  CHECK(schema_section(root, "trigger.kafka")["properties"]["start"]["default"].as<std::string>() == "latest");
   YAML::Node const missed = schema_section(root, "trigger")["properties"]["missed"];
   CHECK(missed["default"].as<std::string>() == "skip");
   CHECK(got.server.data_dir == fs::current_path().string() + "/rouse-data");

@@ -65,13 +65,6 @@ class Check(unittest.TestCase):
                 self.assertEqual(code, 2, output)
                 self.assert_problem(output, 4, key.split(":")[0])
 
-        for key in ("kafka: {brokers: [k], topics: [t]}", "bus: b\n    dead_letter: {topic: x}"):
-            with self.subTest(key):
-                text = "functions: {f: {command: [f]}}\nbuses: {b: {}}\n"
-                code, output = self.check(f"{text}triggers:\n  t:\n    function: f\n    {key}\n")
-                self.assertEqual(code, 2, output)
-                self.assert_problem(output, 7 if "topic:" in key else 6, "not supported by this version")
-
     def test_buses_and_triggers(self):
         text = "functions: {f: {command: [f]}}\nbuses: {orders: {}}\ntriggers:\n  t: {bus: orders, function: f}\n"
         code, output = self.check(text + '  n: {cron: "0 2 * * *", function: f}\n')
@@ -81,6 +74,23 @@ class Check(unittest.TestCase):
         self.assert_problem(output, 5, "there is no bus `order`: did you mean `orders`?")
         self.assert_problem(output, 5, "there is no function `ff`")
         self.assert_problem(output, 6, "`cron`", "hour")
+
+    def test_kafka(self):
+        text = "functions: {f: {command: [f]}}\nbuses:\n  b: {store: kafka, brokers: nowhere.invalid, topic: t}\ntriggers:\n"
+        right = text + "  t: {bus: b, function: f}\n  u: {kafka: {brokers: [\"127.0.0.1:1\"], topics: [t]}, function: f}\n"
+        code, output = self.check(right)  # asks no broker
+        self.assertEqual(code, 0, output)
+        for property, wrong in (
+            ("acks: 1", "`acks` is rouse's to set"),
+            ("security.protocol: tls", "`security.protocol`"),
+            ("no.such: 1", "`no.such`"),
+            ("security.protocol: ssl, ssl.ca.location: /no/such.pem", "/no/such.pem"),
+        ):
+            with self.subTest(property):
+                trigger = f"  t: {{function: f, kafka: {{brokers: k, topics: t, properties: {{{property}}}}}, dead_letter: {{topic: d}}}}\n"
+                code, output = self.check(text + trigger)
+                self.assertEqual(code, 2, output)
+                self.assert_problem(output, 5, wrong)
 
     def test_environment(self):
         text = "functions:\n  a:\n    command: [a]\n    timeout: ${ROUSE_TEST_TIMEOUT}\n"

@@ -1,5 +1,5 @@
 #pragma once
-// Base64 of RFC 4648, section 4, with padding. For this folder's sources only. Pure; any thread.
+// Base64 of RFC 4648, section 4, with padding. For the sources of this folder and of kafka/ only. Pure; any thread.
 
 #include <optional>
 #include <string>

@@ -1,9 +1,12 @@
 #include "gateway/events/kafka/client_settings.hpp"
 
 #include <librdkafka/rdkafka.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <string_view>
 
 namespace rouse::gateway::events {
@@ -61,16 +64,21 @@ constexpr std::array<setting, 3> reader_defaults{{
     {"fetch.message.max.bytes", "131072"},
     {"isolation.level", "read_committed"},
 }};
-constexpr std::array<setting, 3> producer_defaults{{
+// A caller is made to wait for 30 s at most. Keys go to the partitions that Java's clients choose, and the brokers
+// alone decide what is too large.
+constexpr std::array<setting, 6> producer_defaults{{
     {"linger.ms", "2"},
-    {"message.timeout.ms", "30000"},
+    {"message.timeout.ms", "25000"},
+    {"topic.metadata.propagation.max.ms", "10000"},
     {"queue.buffering.max.kbytes", "65536"},
+    {"message.max.bytes", "2000000"},
+    {"partitioner", "murmur2_random"},
 }};
 
 constexpr std::array<setting, 4> reading{{
     {"enable.auto.commit", "false"},
     {"enable.auto.offset.store", "false"},
-    {"enable.partition.eof", "false"},
+    {"enable.partition.eof", "true"},  // what ends with marks of transactions has no other end to see
     {"auto.offset.reset", "error"},
 }};
 constexpr std::array<setting, 2> writing{{{"acks", "all"}, {"enable.idempotence", "true"}}};
@@ -104,6 +112,16 @@ std::string set_defaults(rd_kafka_conf_t* conf, kafka_role role) {
   return set_all(conf, producer_defaults);
 }
 
+/// librdkafka says of a file that is not there only that something of OpenSSL's failed.
+std::string check_file(const std::string& name, const std::string& value) {
+  constexpr std::array<std::string_view, 6> files{"ssl.ca.location",       "ssl.certificate.location",
+                                                  "ssl.key.location",      "ssl.crl.location",
+                                                  "ssl.keystore.location", "ssl.engine.location"};
+  if (std::ranges::find(files, name) == files.end() || (name == "ssl.ca.location" && value == "probe")) return {};
+  if (::access(value.c_str(), R_OK) == 0) return {};
+  return "property `" + name + "` names " + value + ", which cannot be read: " + std::strerror(errno);
+}
+
 std::string set_users(rd_kafka_conf_t* conf, const config::kafka_cluster& cluster, kafka_role role) {
   for (const auto& [name, value] : cluster.properties) {
     const auto at = std::ranges::find(reserved_settings, name, &reserved::name);
@@ -117,6 +135,7 @@ std::string set_users(rd_kafka_conf_t* conf, const config::kafka_cluster& cluste
     if (role == kafka_role::reader && name == "partition.assignment.strategy") continue;
     if (auto problem = set(conf, name, value); !problem.empty())
       return "property `" + name + "`: " + problem + "; see the CONFIGURATION page of librdkafka";
+    if (auto problem = check_file(name, value); !problem.empty()) return problem;
   }
   return {};
 }
@@ -147,6 +166,32 @@ boost::system::result<kafka_conf, std::string> make_kafka_conf(const config::kaf
 std::string check_kafka(const config::kafka_cluster& cluster, kafka_role role) {
   const auto made = make_kafka_conf(cluster, role, "check");
   return made ? std::string() : made.error();
+}
+
+std::string try_kafka(const config::kafka_cluster& cluster, kafka_role role) {
+  auto made = make_kafka_conf(cluster, role, "check");
+  if (!made) return made.error();
+  auto* const conf = made->get();
+  // Without an address nothing is dialled.
+  std::array<char, 512> text{};
+  if (rd_kafka_conf_set(conf, "bootstrap.servers", "", text.data(), text.size()) != RD_KAFKA_CONF_OK)
+    return text.data();
+  rd_kafka_conf_set_log_cb(conf, nullptr);
+  const auto type = role == kafka_role::producer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER;
+  auto* const client = rd_kafka_new(type, conf, text.data(), text.size());
+  if (!client) return "the properties do not work: " + std::string(text.data());
+  static_cast<void>(made->release());  // it is the client's
+  rd_kafka_destroy(client);
+  return {};
+}
+
+config::kafka_check kafka_checks() {
+  return [](const config::kafka_cluster& cluster, bool writes, bool whole) {
+    const auto check = whole ? try_kafka : check_kafka;
+    auto problem = check(cluster, kafka_role::consumer);
+    if (problem.empty() && writes) problem = check(cluster, kafka_role::producer);
+    return problem;
+  };
 }
 
 }  // namespace rouse::gateway::events

@@ -8,6 +8,7 @@
 #include <boost/system/result.hpp>
 
 #include "config/config.hpp"
+#include "config/load.hpp"
 
 struct rd_kafka_conf_s;
 
@@ -32,5 +33,12 @@ using kafka_conf = std::unique_ptr<rd_kafka_conf_s, kafka_conf_deleter>;
 
 /// What is wrong with the properties for this role; empty: nothing. Opens no connection.
 [[nodiscard]] std::string check_kafka(const config::kafka_cluster& cluster, kafka_role role);
+
+/// The same for all properties together, with the files that they name: makes a client that knows no broker, and ends
+/// it. Some milliseconds, and threads meanwhile.
+[[nodiscard]] std::string try_kafka(const config::kafka_cluster& cluster, kafka_role role);
+
+/// Both, for the loader of the configuration.
+[[nodiscard]] config::kafka_check kafka_checks();
 
 }  // namespace rouse::gateway::events

@@ -21,7 +21,7 @@ class store_core {
       : file_(std::make_unique<store_file>(directory, options)) {
     try {
       writer_ = std::make_unique<writer>(file_->path(), options);
-      reader_ = std::make_unique<reader>(file_->path());
+      reader_ = std::make_unique<store_reader>(file_->path());
     } catch (const sql_error& error) {
       if (error.kind() == store_errc::corrupt) throw file_->damaged(error.what());
       throw open_error{open_error::kind::io, error.explain(file_->path()).text};
@@ -110,7 +110,7 @@ class store_core {
   };
 
   std::unique_ptr<store_file> file_;
-  std::unique_ptr<reader> reader_;
+  std::unique_ptr<store_reader> reader_;
   std::unique_ptr<writer> writer_;
   std::atomic<bool> closing_{false};
 };

@@ -200,15 +200,15 @@ std::int64_t queries::settled_beyond(std::int64_t consumer) {
 
 // --- The thread ---
 
-reader::reader(const std::string& path) : queries_(path) {
+store_reader::store_reader(const std::string& path) : queries_(path) {
   thread_ = std::thread([this] { run(); });
 }
 
-reader::~reader() {
+store_reader::~store_reader() {
   stop();
 }
 
-void reader::stop() {
+void store_reader::stop() {
   if (!thread_.joinable()) return;
   {
     const std::lock_guard lock(mutex_);
@@ -218,7 +218,7 @@ void reader::stop() {
   thread_.join();
 }
 
-bool reader::submit(task what) {
+bool store_reader::submit(task what) {
   {
     const std::lock_guard lock(mutex_);
     if (waiting_.size() >= most_waiting) return false;
@@ -228,7 +228,7 @@ bool reader::submit(task what) {
   return true;
 }
 
-void reader::run() {
+void store_reader::run() {
   std::unique_lock lock(mutex_);
   while (true) {
     work_.wait(lock, [this] { return ending_ || !waiting_.empty(); });

@@ -44,17 +44,17 @@ class queries {
       letters_;
 };
 
-class reader {
+class store_reader {
  public:
   using task = std::function<void(queries&)>;
 
-  explicit reader(const std::string& path);
+  explicit store_reader(const std::string& path);
   /// Does what was submitted, and joins.
-  ~reader();
+  ~store_reader();
   /// What the destructor does, while the object can still be used by completions. Once.
   void stop();
-  reader(const reader&) = delete;
-  reader& operator=(const reader&) = delete;
+  store_reader(const store_reader&) = delete;
+  store_reader& operator=(const store_reader&) = delete;
 
   /// Any thread. False when too many wait.
   bool submit(task what);

@@ -117,7 +117,7 @@ class store {
   void purge(dead_letter_choice choice, completion<std::size_t> done);
   /// Takes them out for delivery, each atomically and in slices: an event is appended to its consumer's stream for that
   /// consumer only, an invocation is queued under its old id without attempts, an external one is appended to
-  /// `external_to`. What has nowhere to go is skipped and stays.
+  /// `external_to` or, without that, as an event of its owner's. What has nowhere to go is skipped and stays.
   void redrive(dead_letter_choice choice, std::optional<stream_id> external_to, completion<redriven> done);
 
   // --- The rest -----------------------------------------------------------------------------------------------

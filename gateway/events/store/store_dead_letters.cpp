@@ -47,8 +47,7 @@ std::optional<std::string> deliver(tables& on, const dead_letter_table::found& f
     return std::nullopt;
   }
   store_result<void> went;
-  if (letter.kind == dead_letter_kind::external) {
-    if (!external_to) return "dead letter " + std::to_string(letter.id) + " came from outside and has nowhere to go";
+  if (letter.kind == dead_letter_kind::external && external_to) {
     went = on.streams.append_external(*external_to, letter.blob, now);
   } else {
     const auto consumer = on.streams.find_consumer(letter.owner);
