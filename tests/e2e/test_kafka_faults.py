@@ -82,13 +82,16 @@ class Killed(Disturbed):
     def test_the_daemon_as_it_reads_a_topic(self):
         topic, kills, sent = broker().create_topic(partitions=4), [], []
         config = self.config({"all": self.reads(topic, order="key", concurrency=20)})
-        for _ in range(20):
+        for round in range(20):
             more = [(f"k{i % 24}", f"k{i % 24}:{i}") for i in range(len(sent), len(sent) + 60)]
             broker().produce(topic, more)
             sent += more
             with Daemon(config, strict=False) as rouse:
                 before = len(set(self.bodies()))
+                known = broker().committed("rouse-all", topic)
                 wait_for(lambda: len(set(self.bodies())) >= before + 25, 60, "records arrive", interval=0.02)
+                if round % 2:  # once in two rounds it lives long enough to commit something
+                    wait_for(lambda: broker().committed("rouse-all", topic) != known, 30, "it commits", interval=0.02)
                 rouse.kill()
                 kills.append((time.time(), time.time()))
             broker().expel("rouse-all")
@@ -102,11 +105,15 @@ class Killed(Disturbed):
         topic, other, acknowledged, spans = broker().create_topic(partitions=2), broker().create_topic(partitions=2), [], []
         triggers = {
             "all": {"bus": "orders", "start": "earliest", "function": "sink"},
-            "other": self.reads(other, function="other", order="key"),
+            "other": {**self.reads(other, function="other", order="key")},
         }
+        # A restart is over before the session of a member is, unless that was made short; then all that was done
+        # meanwhile would come again.
+        patient = {name: value for name, value in LIVELY.items() if "session" not in name and "heartbeat" not in name}
+        triggers["other"]["kafka"]["properties"] = patient
         functions = {name: receiver(self.path, name) for name in ("sink", "other")}
         sent = [f"k{i % 5}:{i}" for i in range(300)]
-        with Daemon(self.config(triggers, functions, {"orders": self.keeps(topic, LIVELY)})) as rouse:
+        with Daemon(self.config(triggers, functions, {"orders": self.keeps(topic, patient)})) as rouse:
             with self.callers(rouse, acknowledged):
                 for hard in (True, False):
                     enough = len(acknowledged) + 50
@@ -338,7 +345,7 @@ class Wrong(KafkaCase):
             answer = self.send(rouse, "1")
             self.assertEqual(answer.status, 503)
             self.assertIsNotNone(answer.header("retry-after"))
-            self.assertIn("known", answer.problem()["detail"])
+            self.assertIn("nothing of it was kept", answer.problem()["detail"])
             broker().start()
             self.wait_bodies(["before"], timeout=60)
             wait_for(lambda: self.send(rouse, "2").status == 202, 30)

@@ -299,6 +299,10 @@ void consumer::session::committed(rd_kafka_resp_err_t error, const rd_kafka_topi
       const auto* const one = rd_kafka_topic_partition_list_find(const_cast<rd_kafka_topic_partition_list_t*>(list),
                                                                  of->name->topic.c_str(), of->name->partition);
       if (one && one->err) failed = one->err;
+      if (!one || one->offset != sent.offset) {  // the answer to an earlier one, which was given up on
+        of->seen.reset();
+        continue;
+      }
     }
     if (failed) {
       of->seen.reset();
@@ -371,6 +375,7 @@ void consumer::session::close() {
     owner_.log_.warn("trigger {}: group {} could not be left in time; it notices by itself", owner_.settings_.trigger,
                      owner_.settings_.group);
   owner_.reader_.stop();
+  owner_.numbers_->set_lanes({});
   destroy(closed);
 }
 

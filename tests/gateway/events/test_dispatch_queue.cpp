@@ -291,3 +291,32 @@ TEST_CASE("a Retry-After that is later counts, up to a day") {
   CHECK(rule.pause_after(1, 0.5, 60s) == 60s);
   CHECK(rule.pause_after(1, 0.5, std::chrono::hours(24 * 365)) == std::chrono::hours(24));
 }
+
+TEST_CASE("what waits is forgotten, and what is in flight keeps its key") {
+  dispatch_queue queue;
+  const auto key = [](const char* name) { return dispatch_queue::key(name); };
+  queue.add(1, key("a"));
+  queue.add(2, key("a"));
+  queue.add(3, key("b"));
+  queue.add(4, any);
+  queue.add_tried(5, key("c"), failed(2, 50ms));
+  queue.add(6, key("c"));
+  REQUIRE(queue.next(at(0ms)) == 1U);
+  queue.forget_waiting();
+  CHECK(queue.size() == 1);
+  CHECK(queue.ready() == 0);
+  CHECK(queue.waiting_for_retry() == 0);
+  CHECK(queue.in_flight() == 1);
+  CHECK(queue.next(at(100ms)) == none);
+  // They come again, as others.
+  queue.add(12, key("a"));
+  queue.add(13, key("b"));
+  queue.add_tried(15, key("c"), failed(2, 50ms));
+  CHECK(queue.next(at(0ms)) == 13U);
+  CHECK(queue.next(at(0ms)) == none);
+  CHECK(queue.next(at(50ms)) == 15U);
+  queue.settle(1);
+  CHECK(queue.next(at(50ms)) == 12U);
+  for (std::uint64_t number : {12, 13, 15}) queue.settle(number);
+  CHECK(queue.size() == 0);
+}

@@ -89,6 +89,15 @@ class mock_cluster {
                                           RD_KAFKA_V_KEY(key_data, key_size), RD_KAFKA_V_END);
     REQUIRE(failed == RD_KAFKA_RESP_ERR_NO_ERROR);
   }
+  void produce_with_header(const std::string& topic, int partition, const std::string& value, const char* name,
+                           const std::string& header) {
+    const auto failed = rd_kafka_producev(producer_, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_PARTITION(partition),
+                                          RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                                          RD_KAFKA_V_VALUE(const_cast<char*>(value.data()), value.size()),
+                                          RD_KAFKA_V_HEADER(name, header.data(), header.size()), RD_KAFKA_V_END);
+    REQUIRE(failed == RD_KAFKA_RESP_ERR_NO_ERROR);
+    flush();
+  }
   void flush() { REQUIRE(rd_kafka_flush(producer_, 60'000) == RD_KAFKA_RESP_ERR_NO_ERROR); }
   /// `count` records in one partition, of the values `from`, `from` + 1, ...
   void fill(const std::string& topic, int partition, int from, int count) {
