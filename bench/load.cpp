@@ -1,7 +1,7 @@
 // A load generator for the benches: a closed loop (each connection sends its next request when the answer to the last
 // one is complete) on one thread, as cheap as possible. Loopback or any IPv4 address.
 //
-//   load --port PORT --path /0 --connections 64 --seconds 3 --warmup 0.5 --body 4096
+//   load --port PORT --path /0 --connections 64 --seconds 3 --warmup 0.5 --body 4096 --header 'X-Own: yes'
 //
 // Prints one line of JSON. `requests` and the latencies are those of the measured time; `all_requests` includes the
 // warm-up, for dividing CPU time by. Ends with 1 when nothing was answered.
@@ -37,14 +37,15 @@ struct options {
   unsigned connections = 64;
   double seconds = 3;
   double warmup = 0;
-  long body = -1;  ///< bytes to POST; -1: GET
+  long body = -1;       ///< bytes to POST; -1: GET
+  std::string headers;  ///< more of them, each with its line end
 };
 
 [[noreturn]] void usage(const char* why) {
   std::fprintf(
       stderr,
       "load: %s\nusage: load --port PORT [--host ADDRESS] [--path PATH] [--connections N] [--seconds S] [--warmup S] "
-      "[--body BYTES]\n",
+      "[--body BYTES] [--header 'NAME: VALUE']...\n",
       why);
   std::exit(2);
 }
@@ -68,6 +69,8 @@ options parse(int argc, char** argv) {
       o.warmup = std::atof(value);
     else if (name == "--body")
       o.body = std::atol(value);
+    else if (name == "--header")
+      o.headers += std::string(value) + "\r\n";
     else
       usage("unknown option");
   }
@@ -92,7 +95,7 @@ class generator {
  public:
   explicit generator(const options& o) : options_(o), connections_(o.connections) {
     request_ = (o.body >= 0 ? "POST " : "GET ") + o.path + " HTTP/1.1\r\nHost: " + o.host + ":" +
-               std::to_string(o.port) + "\r\nUser-Agent: load\r\nAccept: */*\r\n";
+               std::to_string(o.port) + "\r\nUser-Agent: load\r\nAccept: */*\r\n" + o.headers;
     if (o.body >= 0) {
       request_ += "Content-Type: application/octet-stream\r\nContent-Length: " + std::to_string(o.body) + "\r\n\r\n";
       request_.append(static_cast<std::size_t>(o.body), 'x');

@@ -3,6 +3,7 @@
 //
 //   store_bench [--seconds N] [--rounds N] [--backlog N] [DIRECTORY]
 //   default: 3 seconds for each of the three in each of 5 rounds, 1000000 events, build/store-bench-data (emptied)
+//   store_bench --bare GROUP [--seconds N] [DIRECTORY]     the bare loop alone, as a line of JSON, for events.py
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/resource.h>
@@ -343,6 +344,7 @@ int main(int count, char** words) {
   double seconds = 3;
   int rounds = 5;
   std::size_t backlog = 1000000;
+  std::size_t bare = 0;
   std::string directory = "build/store-bench-data";
   for (int at = 1; at < count; ++at) {
     if (std::strcmp(words[at], "--seconds") == 0 && at + 1 < count)
@@ -351,12 +353,23 @@ int main(int count, char** words) {
       rounds = std::max(1, std::atoi(words[++at]));
     else if (std::strcmp(words[at], "--backlog") == 0 && at + 1 < count)
       backlog = static_cast<std::size_t>(std::atoll(words[++at]));
+    else if (std::strcmp(words[at], "--bare") == 0 && at + 1 < count)
+      bare = static_cast<std::size_t>(std::max(1, std::atoi(words[++at])));
     else
       directory = words[at];
   }
   try {
     std::filesystem::create_directories(directory);
     const auto sync = measure_fdatasync(directory);
+    if (bare > 0) {
+      const auto checked = measure_bare(directory, seconds, bare, 1000);
+      const auto unchecked = measure_bare(directory, seconds, bare, 0);
+      std::printf(
+          "{\"sync_ms\": %.3f, \"sync_p99_ms\": %.3f, \"rate\": %.0f, \"unchecked_rate\": %.0f, \"cpu_us\": %.2f}\n",
+          sync.median, sync.p99, checked.rate, unchecked.rate, checked.cpu);
+      std::filesystem::remove_all(directory);
+      return 0;
+    }
     std::printf("pwrite of 64 KiB and fdatasync      %.2f ms (median), %.2f (p99), %.1f (max)\n", sync.median, sync.p99,
                 sync.max);
     compare(directory, seconds, rounds);

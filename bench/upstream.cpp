@@ -4,7 +4,8 @@
 //   upstream [PORT]        default: $PORT; listens on 127.0.0.1
 //
 // GET|POST /N answers N bytes (at most 1 MiB; /0 is an empty body), any other path "ok\n". Bodies with Content-Length
-// or chunked are read and dropped before the answer is sent.
+// or chunked are read and dropped before the answer is sent. When the first request comes, the time (seconds since
+// 1970) is written to the file that $UPSTREAM_FIRST names, if it does.
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -16,6 +17,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
@@ -62,6 +64,18 @@ std::string_view find_field(std::string_view head, std::string_view name) {
     return value;
   }
   return {};
+}
+
+/// Of the first request.
+void note_time() {
+  static const char* name = std::getenv("UPSTREAM_FIRST");
+  if (name == nullptr) return;
+  if (std::FILE* file = std::fopen(name, "w"); file != nullptr) {
+    const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
+    std::fprintf(file, "%.6f\n", now.count());
+    std::fclose(file);
+  }
+  name = nullptr;
 }
 
 void read_target(connection& c, std::string_view head) {
@@ -119,6 +133,7 @@ bool consume(connection& c) {
       if (end == std::string_view::npos) break;
       const auto head = rest.substr(0, end + 2);
       if (head.find('/') == std::string_view::npos) return false;
+      note_time();
       read_target(c, head);
       c.close_after =
           find_field(head, "connection:") == "close" || head.find(" HTTP/1.0\r\n") != std::string_view::npos;

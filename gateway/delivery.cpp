@@ -298,11 +298,11 @@ awaitable<bool> delivery::hold_piece() {
   auto& share = result_.share;
   const auto most = std::max<std::uint64_t>(what_.most_reply, have.size());
   const auto needed = std::min<std::uint64_t>(have.size() + upstream_->in.size(), most);
-  if (needed <= share.bytes()) co_return true;
+  if (needed <= std::max(share.bytes(), body_memory::small)) co_return true;
   auto all = most;
   if (response_.body == http::framing::length) all = std::min(all, response_.content_length);
   if (needed > all) all = needed;
-  if (!share) share = memory_share(worker_.shared().bodies);
+  if (!share) share = memory_share(worker_.shared().bodies.replies);
   const auto room = std::max<std::uint64_t>(needed, std::min<std::uint64_t>(all, 2 * share.bytes()));
   while (!share.hold_or_overdraw(room, all)) {
     deadline_ = steady::time_point::max();  // it is not the instance that does not go on

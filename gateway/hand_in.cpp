@@ -33,8 +33,8 @@ bool session::make_body_room(std::string& out, std::size_t more, std::uint64_t m
   auto room = std::max<std::uint64_t>(first_room, 2 * share.bytes());
   if (head_.body == http::framing::length) room = std::min(room, head_.content_length);
   room = body_complete_ ? needed : std::max<std::uint64_t>(needed, std::min(room, most));
-  auto& budget = worker_.shared().bodies;
-  if (share.hold(room, budget.for_callers())) {
+  auto& budget = worker_.shared().bodies.callers;
+  if (share.hold(room)) {
     make_room(out, static_cast<std::size_t>(room));
     return true;
   }
@@ -157,8 +157,8 @@ awaitable<bool> session::hand_in() {
   auto most =
       store.most_body(kind, service_ ? std::string_view(service_->function->name) : std::string_view(kept_for_));
   if (const auto limit = worker_.shared().server.limits.body_bytes; limit > 0) most = std::min(most, limit);
-  auto& budget = worker_.shared().bodies;
-  most = std::min(most, budget.for_callers());
+  auto& budget = worker_.shared().bodies.callers;
+  most = std::min(most, budget.limit());
   std::string body;
   memory_share share(budget);
   if (!co_await read_whole_body(body, most, share, why)) {
@@ -208,7 +208,8 @@ awaitable<bool> session::hand_in() {
     why.retry_after = reply.retry_after;
     co_return co_await end_hand_in(std::move(why));
   }
-  if (!state->share.hold(reply.body.size(), budget.for_callers())) {
+  // Small ones have room: what was kept must be told.
+  if (reply.body.size() > first_room && !state->share.hold(reply.body.size())) {
     why.status = 503;
     why.type = "queue-full";
     no_room(budget, "this response", why.detail);

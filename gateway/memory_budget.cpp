@@ -2,10 +2,10 @@
 
 namespace rouse::gateway {
 
-bool memory_budget::add(std::uint64_t bytes, std::uint64_t most) noexcept {
+bool memory_budget::add(std::uint64_t bytes) noexcept {
   auto used = used_.load(std::memory_order_relaxed);
   do {
-    if (used > most || bytes > most - used) return false;
+    if (used > limit_ || bytes > limit_ - used) return false;
   } while (!used_.compare_exchange_weak(used, used + bytes, std::memory_order_relaxed));
   return true;
 }
@@ -18,9 +18,9 @@ bool memory_budget::add_last(std::uint64_t bytes) noexcept {
   return true;
 }
 
-bool memory_share::hold(std::uint64_t bytes, std::uint64_t most) noexcept {
+bool memory_share::hold(std::uint64_t bytes) noexcept {
   if (bytes > bytes_) {
-    if (!budget_->add(bytes - bytes_, most)) return false;
+    if (!budget_->add(bytes - bytes_)) return false;
   } else if (bytes < bytes_) {
     budget_->give_back(bytes_ - bytes);
   }
@@ -29,19 +29,15 @@ bool memory_share::hold(std::uint64_t bytes, std::uint64_t most) noexcept {
 }
 
 bool memory_share::hold_or_overdraw(std::uint64_t bytes, std::uint64_t all) noexcept {
-  if (hold(bytes, budget_->limit())) return true;
+  if (hold(bytes)) return true;
   if (!budget_->add_last(all - bytes_)) return false;
   bytes_ = all;
   return true;
 }
 
-memory_share memory_share::split(std::uint64_t bytes) noexcept {
-  memory_share out(*budget_);
-  out.bytes_ = bytes;
-  const auto had = bytes < bytes_ ? bytes : bytes_;
-  bytes_ -= had;
-  budget_->used_.fetch_add(bytes - had, std::memory_order_relaxed);
-  return out;
+void memory_share::force(std::uint64_t bytes) noexcept {
+  budget_->used_.fetch_add(bytes - bytes_, std::memory_order_relaxed);  // of unsigned numbers: also less
+  bytes_ = bytes;
 }
 
 void memory_share::release() noexcept {

@@ -1,10 +1,8 @@
 #pragma once
 // What the bodies that the daemon keeps whole may take of its memory together: what is handed in until the store has
-// it, queued requests that are about to be made, replies until they are kept. One budget for all (site); whoever holds
-// the bytes holds a share of it, and gives it back by ending. Any thread.
-//
-// Three ceilings, so that what waits for a function cannot shut out callers, nor these keep a reply from being taken:
-// queued requests may fill a half, with what is handed in three quarters, and only replies the rest.
+// it, queued requests that are about to be made, replies until they are kept. Three budgets (body_memory, of which the
+// daemon has one), so that what waits for a function cannot shut out callers, nor these, however slow, hold up what is
+// queued. Whoever holds the bytes holds a share, and gives it back by ending. Any thread.
 
 #include <atomic>
 #include <cstdint>
@@ -15,26 +13,34 @@ namespace rouse::gateway {
 
 class memory_budget {
  public:
-  static constexpr std::uint64_t usual = std::uint64_t{256} * 1024 * 1024;
-  explicit memory_budget(std::uint64_t bytes = usual) noexcept : limit_(bytes) {}
+  explicit memory_budget(std::uint64_t bytes) noexcept : limit_(bytes) {}
   memory_budget(const memory_budget&) = delete;
   memory_budget& operator=(const memory_budget&) = delete;
 
   [[nodiscard]] std::uint64_t limit() const noexcept { return limit_; }
   [[nodiscard]] std::uint64_t used() const noexcept { return used_.load(std::memory_order_relaxed); }
-  /// The most that may be used when a queued request is taken from the store ...
-  [[nodiscard]] std::uint64_t for_queued() const noexcept { return limit_ / 2; }
-  /// ... and when the body of a caller grows, which is thereby the most that one body can have.
-  [[nodiscard]] std::uint64_t for_callers() const noexcept { return limit_ / 4 * 3; }
+  /// Whether somebody holds more than there is: nobody gets more until that one has ended.
+  [[nodiscard]] bool overdrawn() const noexcept { return used() > limit_; }
 
  private:
   friend class memory_share;
-  bool add(std::uint64_t bytes, std::uint64_t most) noexcept;
+  bool add(std::uint64_t bytes) noexcept;
   bool add_last(std::uint64_t bytes) noexcept;
   void give_back(std::uint64_t bytes) noexcept { used_.fetch_sub(bytes, std::memory_order_relaxed); }
 
   const std::uint64_t limit_;
   std::atomic<std::uint64_t> used_{0};
+};
+
+/// Those of the daemon.
+struct body_memory {
+  static constexpr std::uint64_t mib = std::uint64_t{1024} * 1024;
+  /// Requests and replies up to this size are not counted, so that they never wait for large ones of others. Their
+  /// number is bounded by what each function and trigger may have in flight.
+  static constexpr std::uint64_t small = std::uint64_t{64} * 1024;
+  memory_budget callers{128 * mib};  ///< what is handed in, and responses that are fetched
+  memory_budget queued{64 * mib};    ///< requests of invocations, from the store until they are made
+  memory_budget replies{64 * mib};   ///< to events and invocations, until they are kept
 };
 
 /// Bytes of a budget, given back when it ends. Owned by one at a time.
@@ -55,15 +61,14 @@ class memory_share {
   /// Whether it is of a budget.
   explicit operator bool() const noexcept { return budget_ != nullptr; }
   [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
-  /// Holds so many in all. More than before only when no more than `most` of the budget is then in use: else false, and
-  /// it holds what it held.
-  [[nodiscard]] bool hold(std::uint64_t bytes, std::uint64_t most) noexcept;
+  /// Holds so many in all, or is false and holds what it held. Less always works.
+  [[nodiscard]] bool hold(std::uint64_t bytes) noexcept;
   /// For what has to come to its end, such as a reply. Holds `bytes` where the budget allows it, else `all` that it can
   /// ever come to where the budget is not above its limit yet. So one at a time goes beyond the limit and, having all
   /// it may need, ends: those who wait for room cannot wait for each other.
   [[nodiscard]] bool hold_or_overdraw(std::uint64_t bytes, std::uint64_t all) noexcept;
-  /// A share of its own out of this one. What this one does not have is added, room or not.
-  [[nodiscard]] memory_share split(std::uint64_t bytes) noexcept;
+  /// Holds so many in all, whether or not there is room.
+  void force(std::uint64_t bytes) noexcept;
   void release() noexcept;
 
  private:

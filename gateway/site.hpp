@@ -26,7 +26,7 @@ struct site {
   bool expose_errors = false;    ///< failed starts are explained to callers
   intake* events = nullptr;      ///< set before any worker runs
   std::vector<worker*> workers;  ///< by index; filled before any of them runs
-  memory_budget bodies{};        ///< that are kept whole
+  body_memory bodies{};          ///< that are kept whole
 };
 
 }  // namespace rouse::gateway

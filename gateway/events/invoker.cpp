@@ -16,8 +16,7 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t take_count = 32;
 constexpr std::size_t take_bytes = 1U << 20U;
-constexpr std::uint64_t least_reply = 64U << 10U;  // that there must be room for before a function is called
-constexpr std::uint64_t most_in_flight = 256;      // of one function; its slots bound it first, where it has a limit
+constexpr std::uint64_t most_in_flight = 256;  // of one function; its slots bound it first, where it has a limit
 constexpr auto memory_pause = 50ms;
 constexpr auto store_pause = 1s;
 constexpr auto long_refusal = 500ms;
@@ -198,8 +197,8 @@ awaitable<void> invoker::run() {
       pause("the function is not in the configuration any more", longest_pause);
       continue;
     }
-    if (const auto& bodies = worker_.shared().bodies; bodies.used() + least_reply > bodies.limit()) {
-      pause("bodies that rouse keeps take all the memory that they may, and a reply has no room", memory_pause);
+    if (large_replies_ && worker_.shared().bodies.replies.overdrawn()) {
+      pause("replies take all the memory that they may", memory_pause);
       continue;
     }
     auto one = std::make_shared<flight>(worker_, function_, now->max_body, std::move(taken_.front()));
@@ -235,32 +234,45 @@ void invoker::return_taken() {
   taken_.clear();
 }
 
+/// Shares for what is taken, while the store chooses it.
+struct invoker::room {
+  std::vector<memory_share> shares;
+  bool full = false;
+};
+
 awaitable<void> invoker::take_more() {
-  auto& bodies = worker_.shared().bodies;
-  memory_share share(bodies);
-  const auto* const now = settings();
-  const auto most = std::max<std::uint64_t>(take_bytes, now ? now->max_body : 0);
-  if (!share.hold(std::min(most, bodies.for_queued()), bodies.for_queued()))
-    co_return pause("bodies that rouse keeps take the memory that queued requests may", memory_pause);
   more_ = false;
+  const auto rooms = std::make_shared<room>();
+  // One of each function is made whatever those of others take, or these could hold it up for as long as they run.
+  const auto admit = [rooms, alone = in_flight_ == 0, &budget = worker_.shared().bodies.queued](std::size_t bytes) {
+    memory_share share(budget);
+    if (bytes > body_memory::small && !share.hold_or_overdraw(bytes, bytes)) {
+      rooms->full = !alone || !rooms->shares.empty();
+      if (rooms->full) return false;
+      share.force(bytes);
+    }
+    rooms->shares.push_back(std::move(share));
+    return true;
+  };
   std::optional<store_result<taken>> got;
-  store_.take(function_, take_count, take_bytes, [self = shared_from_this(), &got](store_result<taken> result) {
+  const auto then = [self = shared_from_this(), &got](store_result<taken> result) {
     auto moved = std::make_shared<store_result<taken>>(std::move(result));
     self->worker_.post([self, &got, moved] {
       got.emplace(std::move(*moved));
       self->wake();
     });
-  });
+  };
+  store_.take(function_, take_count, take_bytes, then, admit);
   while (!got) co_await wait(std::nullopt);
   if (!*got) {
     more_ = true;
     pause("the invocations cannot be read: " + got->error().text, store_pause);
     co_return;
   }
-  for (auto& one : (*got)->invocations) {
-    auto part = share.split(one.meta.size() + one.body.size());
-    taken_.push_back({std::move(one), std::move(part)});
-  }
+  auto& invocations = (*got)->invocations;
+  for (std::size_t i = 0; i < invocations.size(); ++i)
+    taken_.push_back({std::move(invocations[i]), std::move(rooms->shares[i])});
+  if (rooms->full && invocations.empty()) pause("queued requests take all the memory that they may", memory_pause);
   next_due_ = (*got)->next_due;
 }
 
@@ -275,6 +287,7 @@ awaitable<void> invoker::fly(std::shared_ptr<flight> one) {
 awaitable<void> invoker::conclude(flight& one) {
   auto& result = one.going->result();
   const auto how = judge(result);
+  large_replies_ = result.body.size() > body_memory::small;
   if (how == verdict::refused) {
     store_.put_back(one.call.id);
     more_ = true;

@@ -42,6 +42,7 @@ class invoker final : public worker_task, public std::enable_shared_from_this<in
 
  private:
   struct flight;
+  struct room;
   struct held {
     taken_invocation call;
     memory_share share;  ///< of its request
@@ -69,6 +70,7 @@ class invoker final : public worker_task, public std::enable_shared_from_this<in
   bool running_ = false;
   bool woken_ = false;
   bool more_ = true;
+  bool large_replies_ = false;  ///< the last one was
   bool stopping_ = false;
   mutable std::mutex why_mutex_;
   std::string why_paused_;

@@ -420,13 +420,13 @@ class Backlog(AsyncCase):
 
 
 class Memory(AsyncCase):
-    """All bodies that are kept share 256 MiB (docs/behaviour.md), of which callers may fill three quarters."""
+    """Bodies that are kept share memory (docs/behaviour.md): callers 128 MiB, replies 64."""
 
     BODY = 10 << 20  # as large as `async.max_body` lets it be
 
     def check_memory(self, rouse):
         if not is_sanitized():  # these keep what was freed
-            self.assertLess(rouse.peak_rss_kib() >> 10, 400, "MiB resident at most")
+            self.assertLess(rouse.peak_rss_kib() >> 10, 300, "MiB resident at most")
 
     def test_large_bodies_from_many_callers(self):
         functions = {"work": python_function("large.py", "10", self.gate, concurrency=1, scale={"max": 1})}
@@ -446,7 +446,7 @@ class Memory(AsyncCase):
 
             # Who is refused a moment after the last piece is seen by being readable.
             callers = [caller for caller in parallel(64, send) if caller]
-            wait_for(lambda: sum(not caller.readable() for caller in callers) <= 19, 60, "what cannot be held is refused")
+            wait_for(lambda: sum(not caller.readable() for caller in callers) <= 12, 60, "what cannot be held is refused")
             waiting = [caller for caller in callers if not caller.readable()]
             self.assertGreater(len(waiting), 0)
             for caller in callers:
@@ -471,8 +471,21 @@ class Memory(AsyncCase):
         answer = caller.read_response()
         self.assertEqual((answer.status, answer.header("retry-after")), (503, "1"), answer)
         self.assertTrue(answer.problem()["type"].endswith("queue-full"))
-        self.assertIn("of at most 256 MiB", answer.problem()["detail"])
+        self.assertIn("of at most 128 MiB", answer.problem()["detail"])
         caller.close()
+
+    def test_large_requests_in_flight_hold_up_no_other_function(self):
+        large = lambda *gate: python_function("large.py", 10, *gate, scale={"max": 1}, timeout=duration(120))
+        body = b"x" * (self.BODY - 1000)
+        with Daemon(self.config({"slow": large(self.gate), "calm": large()})) as rouse:
+            slow = [wait_for(lambda: self.invoke(rouse, "/async-function/slow", body), 30) for _ in range(9)]
+            rouse.wait_load("slow", 7)  # 64 MiB: six, and the one that may go beyond
+            for size in (10, len(body), len(body)):
+                self.wait_state(rouse, self.invoke(rouse, "/async-function/calm", body[:size]), "succeeded")
+            self.assertEqual(rouse.function("slow")["in_flight"], 7)
+            self.gate.touch()
+            for id in slow:
+                self.wait_state(rouse, id, "succeeded", 60)
 
     def test_large_responses_of_many_invocations(self):
         count, size = (8 if is_sanitized() else 40), self.BODY - 1000

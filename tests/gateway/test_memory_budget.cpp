@@ -10,19 +10,17 @@ using namespace rouse::gateway;
 
 TEST_CASE("a share grows as far as it is allowed to, and gives back by ending") {
   memory_budget budget(1000);
-  CHECK(budget.for_queued() == 500);
-  CHECK(budget.for_callers() == 750);
   {
     memory_share one(budget);
-    CHECK(one.hold(600, budget.for_callers()));
-    CHECK(one.hold(750, budget.for_callers()));
-    CHECK_FALSE(one.hold(751, budget.for_callers()));
-    CHECK((one.bytes() == 750 && budget.used() == 750));
+    CHECK(one.hold(600));
+    CHECK(one.hold(750));
     memory_share other(budget);
-    CHECK_FALSE(other.hold(1, budget.for_callers()));
-    CHECK(other.hold(250, budget.limit()));
-    CHECK_FALSE(other.hold(251, budget.limit()));
-    CHECK(one.hold(100, 0));  // less always
+    CHECK(other.hold(250));
+    CHECK_FALSE(other.hold(251));
+    CHECK_FALSE(one.hold(751));
+    CHECK((one.bytes() == 750 && other.bytes() == 250 && budget.used() == 1000));
+    CHECK_FALSE(budget.overdrawn());
+    CHECK(one.hold(100));  // less always
     CHECK(budget.used() == 350);
     memory_share moved(std::move(one));
     CHECK((moved.bytes() == 100 && one.bytes() == 0));
@@ -31,7 +29,8 @@ TEST_CASE("a share grows as far as it is allowed to, and gives back by ending") 
     other.release();
     other.release();
     CHECK(budget.used() == 0);
-    CHECK(other.hold(10, budget.limit()));
+    CHECK(other.hold(10));
+    CHECK_FALSE(other.hold(1001));
   }
   CHECK(budget.used() == 0);
   CHECK_FALSE(memory_share());
@@ -47,7 +46,7 @@ TEST_CASE("one reply at a time goes beyond the limit, and those who wait go on a
   // None could get on without another ending, if none went beyond.
   CHECK(first.hold_or_overdraw(800, 900));
   CHECK(first.bytes() == 900);  // all that it can need: it will not have to ask again
-  CHECK(budget.used() == 1400);
+  CHECK((budget.used() == 1400 && budget.overdrawn()));
   CHECK_FALSE(second.hold_or_overdraw(800, 900));
   CHECK_FALSE(third.hold_or_overdraw(101, 900));
   CHECK((second.bytes() == 400 && third.bytes() == 100));
@@ -56,15 +55,18 @@ TEST_CASE("one reply at a time goes beyond the limit, and those who wait go on a
   CHECK((second.bytes() == 800 && budget.used() == 900));
 }
 
-TEST_CASE("a share is split among what came for it") {
+TEST_CASE("what must be held is, whether or not there is room") {
   memory_budget budget(1000);
-  memory_share whole(budget);
-  REQUIRE(whole.hold(300, budget.limit()));
   {
-    const auto part = whole.split(100);
-    CHECK((part.bytes() == 100 && whole.bytes() == 200 && budget.used() == 300));
-    const auto more = whole.split(1000);  // it is there, whether or not there was room for it
-    CHECK((more.bytes() == 1000 && whole.bytes() == 0 && budget.used() == 1100));
+    memory_share one(budget);
+    one.force(1500);
+    CHECK((one.bytes() == 1500 && budget.used() == 1500 && budget.overdrawn()));
+    memory_share other(budget);
+    CHECK_FALSE(other.hold(1));
+    CHECK_FALSE(other.hold_or_overdraw(1, 1));
+    one.force(200);
+    CHECK((one.bytes() == 200 && budget.used() == 200));
+    CHECK(other.hold(1));
   }
   CHECK(budget.used() == 0);
 }
@@ -77,7 +79,7 @@ TEST_CASE("many at once never hold more than the budget") {
     threads.emplace_back([&budget, &over, t] {
       for (unsigned i = 0; i < 20'000; ++i) {
         memory_share one(budget);
-        for (std::uint64_t bytes = 100 + t; one.hold(bytes, budget.limit()); bytes *= 2) {
+        for (std::uint64_t bytes = 100 + t; one.hold(bytes); bytes *= 2) {
         }
         if (budget.used() > budget.limit()) over = true;
       }

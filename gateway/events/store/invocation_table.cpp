@@ -154,10 +154,11 @@ bool invocation_table::begin(std::int64_t seq) {
 // --- Taking ---
 
 // `column`: of attempts, created, size and random, in this order. False when it would be too much.
-bool invocation_table::add(taken& out, std::size_t& bytes, std::size_t max_bytes, const statement& from, int column,
+bool invocation_table::add(taken& out, std::size_t& bytes, const take_limits& most, const statement& from, int column,
                            std::int64_t seq) {
   const auto size = static_cast<std::size_t>(from.integer(column + 2));
-  if (!out.invocations.empty() && bytes + size > max_bytes) return false;
+  if (!out.invocations.empty() && bytes + size > most.bytes) return false;
+  if (most.admit && !most.admit(size)) return false;
   bytes += size;
   taken_invocation one;
   one.attempts = static_cast<int>(from.integer(column));
@@ -170,13 +171,12 @@ bool invocation_table::add(taken& out, std::size_t& bytes, std::size_t max_bytes
 }
 
 // False when there was too much.
-bool invocation_table::take_returned(function_entry& entry, taken& out, std::size_t& bytes, std::size_t max_count,
-                                     std::size_t max_bytes) {
-  while (!entry.returned.empty() && out.invocations.size() < max_count) {
+bool invocation_table::take_returned(function_entry& entry, taken& out, std::size_t& bytes, const take_limits& most) {
+  while (!entry.returned.empty() && out.invocations.size() < most.count) {
     const auto [at, seq] = *entry.returned.begin();
     rows one(one_, seq);
     if (one.next()) {
-      if (!add(out, bytes, max_bytes, *one.operator->(), 0, seq)) return false;
+      if (!add(out, bytes, most, *one.operator->(), 0, seq)) return false;
       mark_taken(seq, {entry.id, at});
     }
     entry.returned.erase(entry.returned.begin());
@@ -185,31 +185,31 @@ bool invocation_table::take_returned(function_entry& entry, taken& out, std::siz
 }
 
 // Rows are due by the clock, or by the cursor's own time where the clock has stepped back.
-bool invocation_table::take_fresh(function_entry& entry, taken& out, std::size_t& bytes, std::size_t max_count,
-                                  std::size_t max_bytes, wall_time now) {
+bool invocation_table::take_fresh(function_entry& entry, taken& out, std::size_t& bytes, const take_limits& most,
+                                  wall_time now) {
   const std::int64_t due = std::max(milliseconds_of(now), entry.cursor.first);
-  const auto limit = static_cast<std::int64_t>(max_count - out.invocations.size());
+  const auto limit = static_cast<std::int64_t>(most.count - out.invocations.size());
   const place from = entry.cursor;
   rows next(take_, entry.id, from.first, from.second, due, limit);
   while (next.next()) {
     const std::int64_t seq = next->integer(2);
-    if (!add(out, bytes, max_bytes, *next.operator->(), 3, seq)) return false;
+    if (!add(out, bytes, most, *next.operator->(), 3, seq)) return false;
     entry.cursor = {next->integer(0), next->integer(1)};
     mark_taken(seq, {entry.id, entry.cursor});
   }
   return true;
 }
 
-taken invocation_table::take(const std::string& name, std::size_t max_count, std::size_t max_bytes, wall_time now) {
+taken invocation_table::take(const std::string& name, const take_limits& most, wall_time now) {
   taken out;
   auto* entry = find(name);
-  if (entry == nullptr || max_count == 0) return out;
+  if (entry == nullptr || most.count == 0) return out;
   std::size_t bytes = 0;
-  if (!take_returned(*entry, out, bytes, max_count, max_bytes)) {
+  if (!take_returned(*entry, out, bytes, most)) {
     out.next_due = now;
     return out;
   }
-  if (!take_fresh(*entry, out, bytes, max_count, max_bytes, now)) {
+  if (!take_fresh(*entry, out, bytes, most, now)) {
     out.next_due = now;
     return out;
   }

@@ -36,7 +36,12 @@ class invocation_table {
 
   // Outside transactions.
   /// Takes the next ones, without meta and body.
-  taken take(const std::string& function, std::size_t max_count, std::size_t max_bytes, wall_time now);
+  struct take_limits {
+    std::size_t count = 0;
+    std::size_t bytes = 0;
+    const std::function<bool(std::size_t bytes)>& admit;  ///< perhaps empty
+  };
+  taken take(const std::string& function, const take_limits& most, wall_time now);
   void put_back(const invocation_id& id);
   void on_queued(std::function<void(const std::string&)> callback) { queued_ = std::move(callback); }
 
@@ -105,11 +110,9 @@ class invocation_table {
   void remove(std::int64_t seq);
   void mark_taken(std::int64_t seq, taken_entry entry);
   store_result<void> withdraw(const found_row& row);
-  bool add(taken& out, std::size_t& bytes, std::size_t max_bytes, const statement& row, int column, std::int64_t seq);
-  bool take_returned(function_entry& entry, taken& out, std::size_t& bytes, std::size_t max_count,
-                     std::size_t max_bytes);
-  bool take_fresh(function_entry& entry, taken& out, std::size_t& bytes, std::size_t max_count, std::size_t max_bytes,
-                  wall_time now);
+  bool add(taken& out, std::size_t& bytes, const take_limits& most, const statement& row, int column, std::int64_t seq);
+  bool take_returned(function_entry& entry, taken& out, std::size_t& bytes, const take_limits& most);
+  bool take_fresh(function_entry& entry, taken& out, std::size_t& bytes, const take_limits& most, wall_time now);
 
   connection& on_;
   dead_letter_table& dead_letters_;

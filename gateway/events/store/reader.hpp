@@ -40,7 +40,8 @@ class queries {
   connection on_;
   dead_letter_ids ids_;
   std::unordered_map<std::int64_t, statement> events_;
-  statement request_, invocation_, response_, letter_, content_, streams_, consumers_, settled_, functions_, due_, letters_;
+  statement request_, invocation_, response_, letter_, content_, streams_, consumers_, settled_, functions_, due_,
+      letters_;
 };
 
 class store_reader {

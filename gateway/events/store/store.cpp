@@ -134,7 +134,8 @@ void store::enqueue(new_invocation invocation, completion<enqueued> done) {
 }
 
 // The writer chooses, because it knows what is running; the reader fetches what is large.
-void store::take(const std::string& function, std::size_t max_count, std::size_t max_bytes, completion<taken> done) {
+void store::take(const std::string& function, std::size_t max_count, std::size_t max_bytes, completion<taken> done,
+                 std::function<bool(std::size_t)> admit) {
   auto fetch = [core = core_.get(), done](store_result<taken> chosen) {
     if (!chosen || chosen->invocations.empty()) return done(std::move(chosen));
     const auto put_back = [core, invocations = chosen->invocations] {
@@ -155,8 +156,8 @@ void store::take(const std::string& function, std::size_t max_count, std::size_t
   };
   core_->submit<taken>(
       operation::kind::look, 0, false,
-      [function, max_count, max_bytes](tables& on, wall_time now) -> store_result<taken> {
-        return on.invocations.take(function, max_count, max_bytes, now);
+      [function, max_count, max_bytes, admit = std::move(admit)](tables& on, wall_time now) -> store_result<taken> {
+        return on.invocations.take(function, {max_count, max_bytes, admit}, now);
       },
       std::move(fetch));
 }

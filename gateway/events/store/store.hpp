@@ -83,8 +83,10 @@ class store {
   void enqueue(new_invocation invocation, completion<enqueued> done);
   /// Up to `max_count` of the function's in the order in which they are due; fewer when they have more than `max_bytes`
   /// (but one at least). They still count as queued, and can be cancelled, until begin(). After a restart they are
-  /// queued again.
-  void take(const std::string& function, std::size_t max_count, std::size_t max_bytes, completion<taken> done);
+  /// queued again. `admit` is asked on the writer's thread for each, with its bytes, before it is taken and read; when
+  /// it says no, that is all for this time.
+  void take(const std::string& function, std::size_t max_count, std::size_t max_bytes, completion<taken> done,
+            std::function<bool(std::size_t bytes)> admit = {});
   /// Whether one that was taken is still to be made: false when it was cancelled since.
   [[nodiscard]] bool is_wanted(const invocation_id& id) const;
   /// The same, and from here on it is running. Before its function sees any of it.

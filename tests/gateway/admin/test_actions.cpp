@@ -86,6 +86,8 @@ TEST_CASE("dead letters and triggers are read without changing anything") {
   one.waiting = 3;
   one.oldest = std::chrono::milliseconds(2500);
   one.paused = "no room";
+  one.problem = "no broker";
+  one.lanes = {{"clicks/0", 7, ""}, {"clicks/1", 0, "record 3"}};
   numbers.triggers.push_back(one);
   numbers.queues.push_back({"thumb", 4, 400, 1, ""});
   numbers.dead.push_back({"bill", 1});
@@ -94,11 +96,16 @@ TEST_CASE("dead letters and triggers are read without changing anything") {
   CHECK(shown["triggers"]["bill"]["delivered"] == 5);
   CHECK(shown["triggers"]["bill"]["oldest_ms"] == 2500);
   CHECK(shown["triggers"]["bill"]["paused"] == "no room");
+  CHECK(shown["triggers"]["bill"]["problem"] == "no broker");
+  CHECK(shown["triggers"]["bill"]["partitions"]["clicks/0"]["lag"] == 7);
+  CHECK(shown["triggers"]["bill"]["partitions"]["clicks/1"]["held_by"] == "record 3");
   CHECK(shown["queues"]["thumb"]["requests"] == 4);
   const auto metrics = body_of(admin.get("/metrics"));
   INFO(metrics);
   CHECK(holds(metrics, "rouse_events_total{trigger=\"bill\",outcome=\"delivered\"} 5"));
   CHECK(holds(metrics, "rouse_event_oldest_seconds{trigger=\"bill\"} 2.5"));
+  CHECK(holds(metrics, "rouse_event_lag{trigger=\"bill\",partition=\"clicks/0\"} 7"));
+  CHECK(holds(metrics, "rouse_event_lag{trigger=\"bill\",partition=\"clicks/1\"} 0"));
   CHECK(holds(metrics, "rouse_dead_letters_total{trigger=\"bill\"} 1"));
   CHECK(holds(metrics, "rouse_queue_depth{function=\"thumb\"} 4"));
 }

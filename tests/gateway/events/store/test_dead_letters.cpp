@@ -95,6 +95,21 @@ TEST_CASE("what has nowhere to go stays a dead letter") {
   CHECK_FALSE(read(on, orders).back().only);
 }
 
+TEST_CASE("one of a source outside is redriven as an event of its owner's, for it alone") {
+  temporary_directory at;
+  store on = open(at.data());
+  const auto stream = on.stream("kafka/clicks", 0ms).value();
+  const auto clicks = on.consumer("clicks", stream, start_at::latest).value();
+  const auto id = keep(on, "clicks", "record");
+  const auto result = redrive(on, of_ids({id}));
+  CHECK(result.moved == 1);
+  const auto all = read(on, stream);
+  REQUIRE(all.size() == 1);
+  CHECK(all[0].blob == "record");
+  CHECK(all[0].only == clicks);
+  CHECK(letters(on).empty());
+}
+
 TEST_CASE("a failed invocation is kept, and redriven under its id without attempts") {
   temporary_directory at;
   fake_clock clock;

@@ -103,6 +103,36 @@ TEST_CASE("an invocation is taken, run and its response kept for a while") {
   CHECK(usage(on).queues.at(0).result_bytes == 0);
 }
 
+TEST_CASE("what is not admitted is not taken, nor read") {
+  temporary_directory at;
+  store on = open(at.data());
+  for (const char* body : {"one", "three", "four and more", "two"}) enqueue(on, call("resize", body)).value();
+  std::size_t room = 30;
+  std::vector<std::size_t> asked;
+  const auto take_some = [&] {
+    return wait<taken>([&](auto done) {
+             on.take("resize", 10, 1000, std::move(done), [&](std::size_t bytes) {
+               asked.push_back(bytes);
+               if (bytes > room) return false;
+               room -= bytes;
+               return true;
+             });
+           })
+        .value();
+  };
+  auto some = take_some();
+  CHECK(bodies_of(some) == std::vector<std::string>{"one", "three"});
+  CHECK(asked == std::vector<std::size_t>{9, 11, 19});  // "POST /" goes with each
+  CHECK(some.next_due);
+  CHECK(bodies_of(take_some()).empty());
+  for (const auto& one : some.invocations) on.put_back(one.id);
+  room = 28;
+  CHECK(bodies_of(take_some()) == std::vector<std::string>{"one", "three"});
+  CHECK(bodies_of(take_some()).empty());
+  room = 100;
+  CHECK(bodies_of(take_some()) == std::vector<std::string>{"four and more", "two"});
+}
+
 TEST_CASE("what is due is counted, running or not; what waits for its time is not") {
   temporary_directory at;
   fake_clock clock;
