@@ -204,7 +204,8 @@ awaitable<bool> session::hand_in() {
   if (reply.status >= 400 && reply.fields.empty()) {
     why.status = reply.status;
     why.type = reply.type;
-    why.detail = std::move(reply.detail);
+    const bool tell = worker_.shared().expose_errors && !reply.inside.empty();
+    why.detail = std::move(tell ? reply.inside : reply.detail);
     why.retry_after = reply.retry_after;
     co_return co_await end_hand_in(std::move(why));
   }

@@ -32,6 +32,7 @@ struct intake_reply {
   unsigned status = 202;
   const char* type = "";  ///< of an error: its word in the contract
   std::string detail;     ///< of an error
+  std::string inside;  ///< in its place where errors are exposed (server.expose_errors): names what is inside; or empty
   std::optional<std::uint64_t> retry_after;
   std::vector<std::pair<std::string, std::string>> fields;
   std::string body;

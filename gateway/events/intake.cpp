@@ -76,6 +76,11 @@ const char* name_of_state(invocation_state state) {
   return "";
 }
 
+intake_reply with_inside(intake_reply reply, std::string detail) {
+  reply.inside = std::move(detail);
+  return reply;
+}
+
 /// The event is durable, or why not.
 intake_reply reply_of(const append_result& result) {
   using kind = append_result::kind;
@@ -84,7 +89,7 @@ intake_reply reply_of(const append_result& result) {
       return {};
     case kind::busy:
       if (result.perhaps_kept) break;
-      return problem(503, "queue-full", result.problem, 1);
+      return with_inside(problem(503, "queue-full", "too much waits to be written", 1), result.problem);
     case kind::full:
       return problem(503, "storage-full", result.problem, 5);
     case kind::closed:
@@ -96,10 +101,11 @@ intake_reply reply_of(const append_result& result) {
     case kind::failed:
       break;
   }
-  return problem(503, "storage-failed",
-                 result.problem + (result.perhaps_kept ? "; it is not known whether this was kept"
-                                                       : "; it is known that nothing of it was kept"),
-                 5);
+  const std::string known =
+      result.perhaps_kept ? "; it is not known whether this was kept" : "; it is known that nothing of it was kept";
+  // Brokers, topics and credentials are nothing for strangers; the log has them.
+  return with_inside(problem(503, "storage-failed", "what keeps the events of this bus did not take it" + known, 5),
+                     result.problem + known);
 }
 
 const config::function* find_function(const activator::view& in, std::string_view name) {

@@ -77,6 +77,16 @@ class Away(KafkaCase):
                 rouse.stop()
                 self.assertLess(time.monotonic() - begun, scaled(25))
 
+    def test_where_the_cluster_is_stays_inside_when_errors_are_not_to_be_exposed(self):
+        nowhere = f"127.0.0.1:{free_port()}"
+        buses = {"orders": {"store": "kafka", "brokers": [nowhere], "properties": {"message.timeout.ms": 1000}}}
+        with Daemon(self.config({}, buses=buses, expose_errors=False)) as rouse:
+            answer = self.send(rouse, "1")
+            self.assertEqual(answer.status, 503)
+            self.assertIn("it is known that nothing of it was kept", answer.problem()["detail"])
+            self.assertNotIn("broker", answer.problem()["detail"])
+            self.assertNotIn(nowhere, answer.problem()["detail"])
+
     def test_a_topic_that_is_not_there(self):
         topic = broker().new_name("nowhere")
         properties = {"topic.metadata.propagation.max.ms": 300}

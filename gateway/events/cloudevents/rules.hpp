@@ -1,5 +1,6 @@
 #pragma once
-// The rules for attributes, whichever way they come. For the sources of this folder and of kafka/ only. Pure; any thread.
+// The rules for attributes, whichever way they come. For the sources of this folder and of kafka/ only. Pure; any
+// thread.
 
 #include <cstddef>
 #include <optional>
