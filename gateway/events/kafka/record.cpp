@@ -17,7 +17,8 @@ namespace {
 /// RFC 3339 in UTC, with milliseconds.
 std::string time_text(std::chrono::sys_time<std::chrono::milliseconds> at) {
   const auto seconds = std::chrono::floor<std::chrono::seconds>(at);
-  const auto time = std::chrono::system_clock::to_time_t(seconds);
+  // A producer writes any time it likes; to_time_t would go through nanoseconds, which do not hold all of them.
+  const auto time = static_cast<std::time_t>(seconds.time_since_epoch().count());
   std::tm parts{};
   if (!gmtime_r(&time, &parts)) return {};
   std::array<char, 64> out{};
