@@ -104,13 +104,13 @@ class Records(KafkaCase):
         for word, end in (("kept", writer.commit_transaction), ("dropped", writer.abort_transaction)) * 2:
             writer.begin_transaction()
             writer.produce(topic, word)
+            writer.flush(scaled(20))  # the cluster has it, or there would be nothing to give up
             end(scaled(20))
         broker().produce(topic, ["last"])
         with Daemon(self.config({"all": self.reads(topic)})) as rouse:
             wait_for(lambda: sorted(self.bodies()) == ["kept", "kept", "last"], 20)
             self.wait_committed("rouse-all", topic)
             wait_for(lambda: rouse.metric("rouse_event_lag", trigger="all") == 0)
-
 
     def test_over_tls(self):
         topic = broker().create_topic()
