@@ -59,11 +59,13 @@ class Disturbed(KafkaCase):
 
 
 class Killed(Disturbed):
+    ROUNDS = 7 if is_sanitized() else 20
+
     def test_the_daemon_in_a_stream_of_acknowledged_events(self):
         topic, acknowledged, kills = broker().create_topic(partitions=3), [], []
         trigger = {"bus": "orders", "start": "earliest", "function": "sink", "concurrency": 20}
         config = self.config({"all": trigger}, buses={"orders": self.keeps(topic, LIVELY)})
-        for _ in range(20):
+        for _ in range(self.ROUNDS):
             with Daemon(config, strict=False) as rouse:
                 enough = len(acknowledged) + 25
                 with self.callers(rouse, acknowledged):
@@ -82,7 +84,7 @@ class Killed(Disturbed):
     def test_the_daemon_as_it_reads_a_topic(self):
         topic, kills, sent = broker().create_topic(partitions=4), [], []
         config = self.config({"all": self.reads(topic, order="key", concurrency=20)})
-        for round in range(20):
+        for round in range(self.ROUNDS):
             more = [(f"k{i % 24}", f"k{i % 24}:{i}") for i in range(len(sent), len(sent) + 60)]
             broker().produce(topic, more)
             sent += more
