@@ -11,7 +11,6 @@ dockerd, its containerd and all containers live in process, mount and network na
 program, however it ends. Images are kept in the cache (docker-N: a data-root for each of those that run at a time), containers
 and networks are not: what a killed run left of them is removed at the next start. Needs root and Debian's docker.io, which
 `./dev test` installs; without them a test fails.
-
 """
 
 import fcntl
