@@ -309,10 +309,10 @@ class Engine:
 
     def base_image(self):
         """`debian:bookworm-slim` as `./dev test` makes it: what Dockerfiles of the project begin with."""
-        tar = max(own_network.cache_folder().glob("debian-bookworm-*.tar"), key=lambda one: one.stat().st_mtime, default=None)
-        if tar is None:
-            raise AssertionError(f"there is no debian-bookworm-*.tar in {own_network.cache_folder()}: `./dev test` makes it")
-        label = f"rouse-test-base={tar.name}-{int(tar.stat().st_mtime)}"
+        tar = own_network.cache_folder() / "debian-bookworm" / "root.tar"
+        if not tar.exists():
+            raise AssertionError(f"there is no {tar}: `./dev test` makes it")
+        label = f"rouse-test-base={int(tar.stat().st_mtime)}"
         name = "debian:bookworm-slim"
         key, _, value = label.partition("=")
         if not self._has_image(name) or (self.api("GET", f"/images/{name}/json")["Config"].get("Labels") or {}).get(key) != value:
