@@ -140,6 +140,9 @@ make_base_image() {
 pack_base_image() {
   local root=$1/root proxy
   rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,info,locale}/* "$root"/var/log/*
+  # As the image of that name does: packages are not kept.
+  printf '%s\n' 'DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/archives/partial/*.deb /var/cache/apt/*.bin"; };' \
+    'Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";' >"$root/etc/apt/apt.conf.d/docker-clean"
   # How this machine's apt reaches the mirror.
   proxy=$(apt-config dump | grep -E '^Acquire::https?::[Pp]roxy ' || true)
   [[ -z $proxy ]] || printf '%s\n' "$proxy" >"$root/etc/apt/apt.conf.d/proxy"

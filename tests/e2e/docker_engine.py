@@ -86,9 +86,11 @@ class Engine:
         self._remove_cgroups()
         self._make_bridge()
         command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"]
+        log = self._open_log()
         self.init = subprocess.Popen(
-            [*command, "sh", "-ec", _INIT], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._open_log(), env=_environment()
+            [*command, "sh", "-ec", _INIT], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=_environment()
         )
+        log.close()
         if self.init.stdout.readline() != b"ready\n":
             raise AssertionError("no namespaces for a Docker Engine: " + (self.path / "log").read_text(errors="replace"))
         self.start_daemon(fresh=True)
@@ -149,8 +151,11 @@ class Engine:
     def freeze_daemon(self, frozen=True):
         """SIGSTOP (or SIGCONT): it accepts connections, as the kernel does for it, and answers nothing."""
         os.kill(self.daemon_pid, signal.SIGSTOP if frozen else signal.SIGCONT)
-        if not frozen:
-            self.process.send_signal(signal.SIGCONT)  # nsenter stops itself when its child is stopped
+        # nsenter stops itself when its child is stopped, some time later.
+        if frozen:
+            wait_for(lambda: is_frozen(self.process.pid), 20, "nsenter is stopped")
+        else:
+            self.process.send_signal(signal.SIGCONT)
 
     def kill_daemon(self):
         """kill -9 of dockerd; containers live on."""
