@@ -2,8 +2,14 @@
 // A Docker backend over a real engine and the contract's fixture, for the tests beside this file. They are run by
 // tests/e2e/with_docker.py, which says in DOCKER_HOST where the engine is and in ROUSE_TEST_IMAGE what to run.
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <boost/asio/io_context.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <memory>
@@ -62,6 +68,29 @@ inline std::vector<container> containers_of(const std::string& owner) {
   return parse_list(got.body).value();
 }
 
+/// Orders a fault of with_docker.py, and waits until it is there.
+inline void order(const std::string& word) {
+  const char* control = std::getenv("ROUSE_TEST_CONTROL");
+  REQUIRE(control != nullptr);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  to.sin_port = htons(static_cast<in_port_t>(std::atoi(std::string(control).substr(10).c_str())));
+  const int s = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  REQUIRE(::connect(s, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0);
+  const std::string line = word + "\n";
+  ::send(s, line.data(), line.size(), MSG_NOSIGNAL);
+  std::string said;
+  char part[512];
+  for (ssize_t n = 1; n > 0 && said.find('\n') == std::string::npos;) {
+    n = ::recv(s, part, sizeof part, 0);
+    if (n > 0) said.append(part, static_cast<std::size_t>(n));
+  }
+  ::close(s);
+  INFO(said);
+  REQUIRE(said.substr(0, 2) == "ok");
+}
+
 inline std::string some_owner() {
   return hash_text(std::random_device{}());
 }
@@ -86,12 +115,15 @@ inline activator::start_spec shell(const std::string& script) {
 /// The contract's fixture for this backend. What it leaves is removed in the end.
 class docker_fixture {
  public:
+  static constexpr activator::contract::abilities can{.adopt = true, .sweep = true, .be_full = true, .be_away = true};
+
   docker_fixture(boost::asio::io_context& io, activator::backend_listener& listener)
       : io_(io), listener_(listener), owner(some_owner()) {
     make();
   }
   ~docker_fixture() {
     backend.reset();
+    if (away) order("start");
     for (const auto& one : containers_of(owner)) ask_engine("DELETE", "/containers/" + one.name + "?force=1&v=1");
   }
   docker_fixture(const docker_fixture&) = delete;
@@ -107,7 +139,33 @@ class docker_fixture {
   }
   activator::backend& get() { return *backend; }
   void destroy() { backend.reset(); }
-  activator::start_spec starts() { return spec_of({}); }
+  void restart() {
+    backend.reset();
+    make();
+  }
+  std::size_t running() {
+    const auto all = containers_of(owner);
+    return static_cast<std::size_t>(
+        std::count_if(all.begin(), all.end(), [](const auto& one) { return one.state != container_state::exited; }));
+  }
+  /// It asks for more processors than there are.
+  void make_full() { cores = 4096; }
+  void make_room() { cores = 0; }
+  void cut() {
+    order("kill");
+    away = true;
+  }
+  void restore() {
+    order("start");
+    away = false;
+  }
+  void crash(const router::address&) {}
+  activator::start_spec slow() { return shell("trap '' TERM; exec /fast_function 3 500"); }
+  activator::start_spec starts() {
+    auto spec = spec_of({});
+    spec.cpu = cores;
+    return spec;
+  }
   activator::start_spec ends_itself() { return shell("/fast_function & sleep 1; exit 3"); }
   activator::start_spec ticks() {
     return shell("trap 'echo bye; exit 0' TERM; /fast_function & while :; do echo tick; sleep 0.02; done");
@@ -125,6 +183,8 @@ class docker_fixture {
 
  public:
   const std::string owner;
+  double cores = 0;
+  bool away = false;
   std::vector<std::string> notes;
   std::unique_ptr<docker_backend> backend;
 };
