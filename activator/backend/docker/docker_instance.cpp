@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "activator/backend/http/origin.hpp"
+#include "activator/words.hpp"
 
 namespace rouse::docker {
 namespace {
@@ -19,10 +20,6 @@ using std::chrono::milliseconds;
 constexpr milliseconds slow_timeout{120'000};
 /// Of what a container wrote before it was found, so much is read again.
 constexpr unsigned lines_of_before = 20;
-
-std::string in_words(milliseconds time) {
-  return time.count() % 1000 == 0 ? std::to_string(time.count() / 1000) + " s" : std::to_string(time.count()) + " ms";
-}
 
 }  // namespace
 
@@ -178,7 +175,7 @@ void docker_instance::on_checked(http::readiness_result result) {
 }
 
 void docker_instance::on_start_timeout() {
-  const std::string within = " within " + in_words(spec_.start_timeout);
+  const std::string within = " within " + activator::in_words(spec_.start_timeout);
   if (at_ == phase::checking && readiness_) {
     std::string seen = readiness_->problem();
     std::string text = "was not ready" + within + ": " + http::to_string(where_) + " " + seen;
