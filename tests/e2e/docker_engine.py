@@ -263,12 +263,15 @@ class Engine:
     def inspect(self, container):
         return self.api("GET", f"/containers/{container}/json")
 
-    def run(self, image=None, command=None, name=None, env=None, labels=None, **host_config):
-        """A container that is none of rouse's, started; returns its id. `host_config` as the Engine API has it (Binds=...)."""
+    def run(self, image=None, command=None, name=None, env=None, labels=None, health_interval=None, **host_config):
+        """A container that is none of rouse's, started; returns its id. `health_interval`: seconds between the health checks that the
+        image asks for. `host_config` as the Engine API has it (Binds=...)."""
         spec = {"Image": image or self.function_image(), "Env": [f"{key}={value}" for key, value in (env or {}).items()]}
         spec |= {"Labels": labels or {}, "HostConfig": host_config}
         if command:
             spec["Cmd"] = list(command)
+        if health_interval:
+            spec["Healthcheck"] = {"Interval": int(health_interval * 1e9)}
         made = self.api("POST", "/containers/create", spec, **({"name": name} if name else {}))["Id"]
         self.api("POST", f"/containers/{made}/start")
         return made
