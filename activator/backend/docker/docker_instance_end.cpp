@@ -209,9 +209,10 @@ std::string docker_instance::exit_detail() const {
   if (asked_ && !output_) return "was stopped before its container ran";
   if (gone_) return "its container " + name_ + " was removed by somebody else";
   if (forced_) return was_ready_ ? "was killed by force, its grace being over" : "was killed while it started";
+  const std::string signal = last_.stop_signal.empty() ? "SIGTERM" : last_.stop_signal;
   std::string text = describe_exit(last_, spec_.memory);
+  if (asked_) return text == "was killed by " + signal ? "ended on " + signal : text + " after " + signal;
   if (frozen_) text += " while it was frozen";
-  if (asked_) return text + " after " + (last_.stop_signal.empty() ? "SIGTERM" : last_.stop_signal);
   if (!was_ready_) text += " before it listened on port " + std::to_string(port_of(spec_));
   return text;
 }
