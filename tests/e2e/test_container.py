@@ -45,11 +45,12 @@ class Container(unittest.TestCase):
         self.volume = f"rouse-test-{os.getpid()}"
         self.addCleanup(self.engine.clean)
 
-    def start(self):
-        """A container, once it is healthy; returns its id and its address."""
+    def start(self, health=None):
+        """A container as deploy/kubernetes runs it, once it is healthy; returns its id and its address."""
         function = fast_function()["command"][0]
         binds = [f"{self.config}:/etc/rouse/rouse.yaml:ro", f"{function}:/fast_function:ro", f"{self.volume}:/var/lib/rouse"]
-        self.one = self.engine.run(IMAGE, health_interval=0.2, Binds=binds)
+        strict = {"ReadonlyRootfs": True, "CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"]}
+        self.one = self.engine.run(IMAGE, health=health or {"Interval": 0.2}, Binds=binds, **strict)
         self.wait_health("healthy")
         return self.one, self.engine.address(self.one)
 
@@ -73,7 +74,7 @@ class Container(unittest.TestCase):
         self.assertIn("quick", self.engine.cli("exec", one, "rouse", "status").stdout)
 
     def test_unhealthy_once_it_hangs(self):
-        one, _ = self.start()
+        one, _ = self.start({"Interval": 0.2, "Timeout": 1, "Retries": 2})
         self.engine.api("POST", f"/containers/{one}/kill", signal="SIGSTOP")
         self.wait_health("unhealthy")
 
