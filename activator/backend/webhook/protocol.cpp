@@ -99,7 +99,8 @@ std::string base64(const unsigned char* data, std::size_t size) {
 std::string key_of(const subject& of) {
   std::array<char, 9> hash{};
   std::snprintf(hash.data(), hash.size(), "%08x", of.hash);
-  return of.function + "-" + of.revision + "-" + hash.data();
+  const auto automatic = of.function + "-" + hash.data();
+  return of.revision == automatic ? automatic : of.function + "-" + of.revision + "-" + hash.data();
 }
 
 std::string to_json(const subject& of, const wish& what, std::uint64_t sequence) {

@@ -17,7 +17,8 @@ struct subject {
   std::uint32_t hash = 0;  ///< of the revision's identity
 };
 
-/// What a scaler keeps one count for: FUNCTION-REVISION-HASH. A revision that is to run otherwise has another.
+/// What a scaler keeps one count for: FUNCTION-REVISION-HASH, or the name of a revision that consists of function and
+/// hash. One that is to run in another way has another.
 [[nodiscard]] std::string key_of(const subject& of);
 
 /// `sequence` rises from request to request, also over restarts as far as the clock does.
