@@ -16,16 +16,21 @@ def start(key):
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     process = subprocess.Popen(COMMAND, env={**os.environ, "PORT": str(port)})
-    running[key][f"local-{process.pid}"] = {"process": process, "address": f"127.0.0.1:{port}", "ending": False}
+    running[key][f"local-{process.pid}"] = {"process": process, "address": f"127.0.0.1:{port}", "ends": float("inf")}
 
 def end(one, grace):
-    one["ending"] = True
+    at = time.monotonic() + grace
+    if at > one["ends"] - 1: return  # said already, and not hurried
+    one["ends"] = at
     one["process"].terminate()
     threading.Timer(grace, one["process"].kill).start()  # harmless when it has ended by then
 
+def is_ending(one):
+    return one["ends"] < float("inf")
+
 def show(name, one):
     status = one["process"].poll()
-    state = "terminating" if one["ending"] else "ready" if status is None else "failed"  # rouse looks itself whether it listens
+    state = "terminating" if is_ending(one) else "ready" if status is None else "failed"  # rouse looks itself whether it listens
     return {"name": name, "state": state, "address": one["address"], "reason": "exited", "detail": f"status {status}"}
 
 def scale(want):
@@ -34,10 +39,10 @@ def scale(want):
         latest[want["key"]] = want["sequence"]
         for gone in want["remove"]:
             if one := mine.get(gone["name"]): end(one, gone["grace"])
-        live = [one for one in mine.values() if not one["ending"] and one["process"].poll() is None]
+        live = [one for one in mine.values() if not is_ending(one) and one["process"].poll() is None]
         for one in live[want["desired"]:]: end(one, 30)
         for _ in range(min(want["desired"], MOST) - len(live)): start(want["key"])
-    for name in [name for name, one in mine.items() if one["ending"] and one["process"].poll() is not None]: del mine[name]
+    for name in [name for name, one in mine.items() if is_ending(one) and one["process"].poll() is not None]: del mine[name]
     full = {"reason": "no-capacity", "detail": f"this machine has room for {MOST}"}
     return {"instances": [show(*one) for one in mine.items()], "shortage": full if (want["desired"] or 0) > MOST else None}
 
