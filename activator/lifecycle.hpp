@@ -171,6 +171,7 @@ class lifecycle {
     phase at = phase::starting;
     bool found = false;       ///< it ran already
     bool outdated = false;    ///< to be replaced; never comes back
+    bool leaves = false;      ///< somebody else ends it
     bool published = false;   ///< workers may know of it
     bool forgotten = false;   ///< every worker has closed its idle connections to it
     bool retiring = false;    ///< waits for the workers to pass a quiescent point

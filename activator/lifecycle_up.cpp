@@ -68,8 +68,11 @@ unsigned lifecycle::holds(std::uint32_t pool) const {
 
 bool lifecycle::is_at_own_max(const place& where) const {
   const auto here = holds(where.pool);
-  // Where none is there although some could be, the backend is asked, for it knows why.
-  return (where.max > 0 && here >= where.max) || (where.standing > 0U && here >= *where.standing);
+  // Those that leave are not among what stands there. Where none is there although some could be, the backend is asked,
+  // for it knows why.
+  const auto left = static_cast<unsigned>(std::ranges::count_if(
+      instances_, [&](const tracked& one) { return one.leaves && one.pool == where.pool && one.at != phase::exited; }));
+  return (where.max > 0 && here >= where.max) || (where.standing > 0U && here - left >= *where.standing);
 }
 
 std::optional<std::uint32_t> lifecycle::find_place(bool within_min, time_point now) const {
@@ -263,6 +266,7 @@ void lifecycle::on_progress(std::uint64_t id, std::string text) {
 void lifecycle::on_leaving(std::uint64_t id, const std::string& detail, time_point now) {
   auto& one = find(id);
   one.outdated = true;
+  one.leaves = true;
   around_.log.info("function {}: instance {} leaves with {} in flight: {}", runtime_->function->name, one.self->name(),
                    one.self->slots_taken(), printable(detail));
   if (one.at == phase::ready || one.at == phase::ejected) {
@@ -283,7 +287,10 @@ void lifecycle::on_found(std::uint32_t pool, std::string name, time_point now) {
 void lifecycle::on_standing(std::uint32_t pool, unsigned count, time_point now) {
   const auto where = std::ranges::find(places_, pool, &place::pool);
   if (where == places_.end()) return;
-  if (count > where->standing.value_or(0)) around_.pools.refuse_no_more(pool);
+  if (count > where->standing.value_or(0)) {
+    around_.pools.refuse_no_more(pool);
+    backoff_ = {};  // what failed before says nothing about one that was not there
+  }
   where->standing = count;
   evaluate(now);
 }
