@@ -43,6 +43,7 @@ std::shared_ptr<activator::backend> backends::make_docker(const config::pool& of
   settings.pool = of.name;
   settings.network = of.connection.network;
   settings.owner = owner();
+  settings.in_use = containers_;
   settings.note = [this, pool = of.name](const std::string& line) {
     around_.log.info("pool {}: {}", pool, activator::printable(line));
   };
