@@ -179,6 +179,13 @@ class Webhook(unittest.TestCase):
             rouse.reload({"functions": {}})
             wait_for(lambda: not scaler.running(), 30, "nothing runs there")
 
+    def test_the_configuration_of_the_docs(self):
+        scaler = self.scaler(secret="only for a try").start()
+        config = documented("backend: webhook", ("http://127.0.0.1:7000/scale", scaler.url), ("python3, hello.py", "sleep, 60"))
+        with Daemon(config) as rouse:
+            self.assertEqual(rouse.get("/function/hello").status, 200)
+            self.assertEqual([one["pool"] for one in rouse.instances("hello")], ["far"])
+
 
 if __name__ == "__main__":
     unittest.main()
