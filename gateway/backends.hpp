@@ -10,9 +10,11 @@
 #include <boost/asio/io_context.hpp>
 
 #include "activator/backend/backend.hpp"
+#include "activator/backend/docker/docker_backend.hpp"
 #include "activator/backend/process/process_backend.hpp"
 #include "activator/backend_table.hpp"
 #include "activator/backend_thread.hpp"
+#include "gateway/owner_name.hpp"
 
 namespace rouse::gateway {
 
@@ -32,9 +34,15 @@ class backends {
   [[nodiscard]] std::shared_ptr<activator::backend> make(const config::pool& of);
 
  private:
+  [[nodiscard]] const std::string& owner();
+  /// For lines of the log about the pool, from any thread.
+  [[nodiscard]] std::function<void(const std::string&)> note_of(const config::pool& of);
+  [[nodiscard]] docker::docker_settings docker_settings(const config::pool& of);
+
   surroundings around_;
   activator::backend_thread thread_;
   std::shared_ptr<activator::backend> processes_;
+  std::unique_ptr<owner_name> owner_;  ///< once a backend needs it
 };
 
 }  // namespace rouse::gateway

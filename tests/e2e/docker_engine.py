@@ -263,12 +263,15 @@ class Engine:
     def inspect(self, container):
         return self.api("GET", f"/containers/{container}/json")
 
-    def run(self, image=None, command=None, name=None, env=None, labels=None, **host_config):
-        """A container that is none of rouse's, started; returns its id. `host_config` as the Engine API has it (Binds=...)."""
+    def run(self, image=None, command=None, name=None, env=None, labels=None, health=None, **host_config):
+        """A container that is none of rouse's, started; returns its id. `health`: how the image's
+        health check is done, times in seconds (Interval=1, Retries=1). `host_config` as the Engine API has it (Binds=...)."""
         spec = {"Image": image or self.function_image(), "Env": [f"{key}={value}" for key, value in (env or {}).items()]}
         spec |= {"Labels": labels or {}, "HostConfig": host_config}
         if command:
             spec["Cmd"] = list(command)
+        if health:
+            spec["Healthcheck"] = {key: value if key == "Retries" else int(value * 1e9) for key, value in health.items()}
         made = self.api("POST", "/containers/create", spec, **({"name": name} if name else {}))["Id"]
         self.api("POST", f"/containers/{made}/start")
         return made
