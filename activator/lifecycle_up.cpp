@@ -304,6 +304,11 @@ void lifecycle::on_standing(std::uint32_t pool, unsigned count, time_point now) 
 }
 
 void lifecycle::start_failed(const tracked& one, exit_report& report, time_point now) {
+  if (one.found && report.reason == "gone") {
+    // It says nothing about the function: it has ended, or serves a start that was on its way already.
+    around_.log.info("function {}: nothing to take over: {}", runtime_->function->name, printable(report.detail));
+    return;
+  }
   const auto others = in_phase(phase::ready) + in_phase(phase::starting);
   if (report.reason == "no-capacity") {
     around_.pools.refuse_until(one.pool, now + capacity_pause);

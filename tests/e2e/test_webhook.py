@@ -112,7 +112,7 @@ class Webhook(unittest.TestCase):
 
     def test_scaler_away_and_back(self):
         scaler = self.scaler()
-        with Daemon(self.config(scaler, pool={"request_timeout": "500ms"})) as rouse:
+        with Daemon(self.config(scaler, pool={"request_timeout": "500ms"}, scale={"max": 2})) as rouse:
             with rouse.connect(60) as caller:
                 caller.send_request("GET", "/function/work")
                 rouse.wait_log(r"pool far: .* cannot be asked: connection refused")
