@@ -248,6 +248,7 @@ void lifecycle::on_exit(std::uint64_t id, exit_report report, time_point now) {
     around_.log.info("function {}: instance {} stopped: {}", runtime_->function->name, one.self->name(),
                      printable(report.detail));
   } else {
+    stands_no_more(one);
     crashed(one, was == phase::frozen, report, now);
     if (was == phase::ready) publish();
     leave_workers({id});
@@ -265,8 +266,8 @@ void lifecycle::on_progress(std::uint64_t id, std::string text) {
 /// Somebody else ends it: it gets no new work, and is told to stop when it has none left.
 void lifecycle::on_leaving(std::uint64_t id, const std::string& detail, time_point now) {
   auto& one = find(id);
+  stands_no_more(one);
   one.outdated = true;
-  one.leaves = true;
   around_.log.info("function {}: instance {} leaves with {} in flight: {}", runtime_->function->name, one.self->name(),
                    one.self->slots_taken(), printable(detail));
   if (one.at == phase::ready || one.at == phase::ejected) {
@@ -275,6 +276,13 @@ void lifecycle::on_leaving(std::uint64_t id, const std::string& detail, time_poi
     stop(one, config_->stop_grace, now);
   }
   evaluate(now);
+}
+
+/// It is not replaced by one that is not there: until the backend says more, one less stands.
+void lifecycle::stands_no_more(tracked& one) {
+  if (std::exchange(one.leaves, true)) return;
+  const auto where = std::ranges::find(places_, one.pool, &place::pool);
+  if (where != places_.end() && where->standing > 0U) --*where->standing;
 }
 
 void lifecycle::on_found(std::uint32_t pool, std::string name, time_point now) {
@@ -296,6 +304,11 @@ void lifecycle::on_standing(std::uint32_t pool, unsigned count, time_point now) 
 }
 
 void lifecycle::start_failed(const tracked& one, exit_report& report, time_point now) {
+  if (one.found && report.reason == "gone") {
+    // It says nothing about the function: it has ended, or serves a start that was on its way already.
+    around_.log.info("function {}: nothing to take over: {}", runtime_->function->name, printable(report.detail));
+    return;
+  }
   const auto others = in_phase(phase::ready) + in_phase(phase::starting);
   if (report.reason == "no-capacity") {
     around_.pools.refuse_until(one.pool, now + capacity_pause);

@@ -42,6 +42,22 @@ class held_port {
   std::uint16_t number_ = 0;
 };
 
+/// Waits until somebody listens on the port of 127.0.0.1; false when nobody does within 20 seconds.
+inline bool wait_listening(std::uint16_t port) {
+  sockaddr_in where{};
+  where.sin_family = AF_INET;
+  where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  where.sin_port = htons(port);
+  for (int i = 0; i < 4000; ++i) {
+    const int s = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const bool listens = ::connect(s, reinterpret_cast<const sockaddr*>(&where), sizeof where) == 0;
+    ::close(s);
+    if (listens) return true;
+    ::usleep(5000);
+  }
+  return false;
+}
+
 /// Runs until it is destroyed, which kills it and all of its process group.
 class local_process {
  public:

@@ -16,6 +16,7 @@ TEST_CASE("one that leaves is not among those that stand: another is used beside
   r.life->on_leaving(1, "it left its name", r.now);
   r.evaluate();
   CHECK(r.state(1) == "draining");
+  CHECK(r.running() == 2);  // there is no other
   // A third has come for it.
   r.life->on_standing(0, 2, r.now);
   CHECK(r.running() == 3);
@@ -39,4 +40,18 @@ TEST_CASE("what failed while there was none does not delay the first that is the
   REQUIRE(r.running() == 0);
   r.life->on_standing(0, 1, r.now);
   CHECK(r.running() == 1);
+}
+
+TEST_CASE("one that ends is not replaced by one that is not there") {
+  rig r;
+  r.life->on_standing(0, 2, r.now);
+  r.ready(1);
+  r.ready(2);
+  r.advance(20s);
+  r.exits(1, "unhealthy");
+  CHECK(r.running() == 1);
+  r.life->on_standing(0, 1, r.now);
+  CHECK(r.running() == 1);
+  r.life->on_standing(0, 2, r.now);
+  CHECK(r.running() == 2);
 }

@@ -214,6 +214,13 @@ class Static(unittest.TestCase):
                 wait_for(lambda: not rouse.pools()["servers"]["problem"], 20, "all is well again")
             self.assertEqual(load.failures, [])
 
+    def test_the_configuration_of_the_docs(self):
+        two = self.servers(2)
+        changes = ("10.0.0.7:8080", two[0].at), ("shop.internal:8080", f"localhost:{two[1].port}")
+        with Daemon(documented("backend: static", *changes)) as rouse:
+            rouse.wait_instances("shop", 2)
+            self.assertEqual(rouse.get("/function/shop").status, 200)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -112,7 +112,7 @@ class Webhook(unittest.TestCase):
 
     def test_scaler_away_and_back(self):
         scaler = self.scaler()
-        with Daemon(self.config(scaler, pool={"request_timeout": "500ms"})) as rouse:
+        with Daemon(self.config(scaler, pool={"request_timeout": "500ms"}, scale={"max": 2})) as rouse:
             with rouse.connect(60) as caller:
                 caller.send_request("GET", "/function/work")
                 rouse.wait_log(r"pool far: .* cannot be asked: connection refused")
@@ -178,6 +178,13 @@ class Webhook(unittest.TestCase):
             self.assertEqual(rouse.get("/function/work").status, 200)
             rouse.reload({"functions": {}})
             wait_for(lambda: not scaler.running(), 30, "nothing runs there")
+
+    def test_the_configuration_of_the_docs(self):
+        scaler = self.scaler(secret="only for a try").start()
+        config = documented("backend: webhook", ("http://127.0.0.1:7000/scale", scaler.url), ("python3, hello.py", "sleep, 60"))
+        with Daemon(config) as rouse:
+            self.assertEqual(rouse.get("/function/hello").status, 200)
+            self.assertEqual([one["pool"] for one in rouse.instances("hello")], ["far"])
 
 
 if __name__ == "__main__":

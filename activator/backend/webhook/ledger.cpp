@@ -20,15 +20,16 @@ std::string or_else(const std::string& text, std::string_view otherwise) {
 
 }  // namespace
 
-void ledger::start(std::uint64_t id, const std::string& found, time_point deadline) {
+bool ledger::start(std::uint64_t id, const std::string& found, time_point deadline) {
   one& of = ids_[id];
   of.deadline = deadline;
-  if (found.empty()) return;
-  // What it was found as may have ended meanwhile; or its listing tells at once how it is.
-  of.name = found;
+  if (found.empty() && found_.empty()) return false;
+  of.name = found.empty() ? *found_.begin() : found;
   of.is = phase::starting;
   of.asked = round_;
-  if (found_.erase(found) == 0) exit(ids_.find(id), "gone", "the scaler does not list " + found + " any more");
+  if (found_.erase(of.name) > 0) return true;
+  exit(ids_.find(id), "gone", found + " was to be taken over, and has ended, or serves an earlier start");
+  return false;
 }
 
 void ledger::stop(std::uint64_t id, std::chrono::milliseconds grace, time_point now) {

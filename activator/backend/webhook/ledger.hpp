@@ -65,7 +65,9 @@ class ledger {
     activator::exit_report last;  ///< of exit
   };
 
-  void start(std::uint64_t id, const std::string& found, time_point deadline);
+  /// What was found and is nobody's yet comes first, named or not: true when there was such a one, which was listed
+  /// already and of which the next listing tells how it is.
+  bool start(std::uint64_t id, const std::string& found, time_point deadline);
   void stop(std::uint64_t id, std::chrono::milliseconds grace, time_point now);
   /// Its end is told and the instance stays, for the next rouse to find.
   void let_go(std::uint64_t id);

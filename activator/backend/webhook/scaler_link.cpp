@@ -69,10 +69,9 @@ scaler_link::scaler_link(link_host& host, const activator::run_spec& spec)
 }
 
 void scaler_link::start(const activator::start_spec& spec) {
-  books_.start(spec.id, spec.found, clock::now() + spec.start_timeout);
+  const bool listed = books_.start(spec.id, spec.found, clock::now() + spec.start_timeout);
   if (!refusal_.empty()) books_.refused("refused", refusal_);
-  // What was found was listed already; how it is, the next listing tells.
-  if (!spec.found.empty() && !backing_off_) wait(milliseconds(0));
+  if (listed && !backing_off_) wait(milliseconds(0));
   act();
 }
 

@@ -61,16 +61,7 @@ class static_fixture {
                   std::vector<std::string> command) {
     where = std::make_unique<rouse::test::local_process>(
         std::move(command), std::vector<std::string>{"PORT=" + std::to_string(port.number())});
-    rouse::router::address to;
-    to.bytes = {127, 0, 0, 1};
-    to.port = port.number();
-    for (int i = 0; i < 2000; ++i) {
-      const int s = rouse::activator::contract::dial(to);
-      ::close(s);
-      if (s >= 0) return;
-      ::usleep(5000);
-    }
-    FAIL("no server listens on " << port.number());
+    if (!rouse::test::wait_listening(port.number())) FAIL("no server listens on " << port.number());
   }
 
   std::array<rouse::test::held_port, 5> ports_;

@@ -97,6 +97,7 @@ class webhook_fixture {
                                  std::to_string(port_.number()), std::to_string(most), "/bin/sh",
                                  (folder_ / "does").string()},
         std::vector<std::string>{"SECRET=secret"});
+    if (!rouse::test::wait_listening(port_.number())) FAIL("the scaler does not listen");
   }
 
   boost::asio::io_context& io_;

@@ -113,6 +113,20 @@ TEST_CASE("what is found is counted until it is claimed, and then as anything el
   CHECK(on.events[0].what == kind::try_out);
   CHECK(on.events[0].id == 7);
 
+  SECTION("a start that knows nothing of it takes it, and who names it then comes too late") {
+    on.exchange({make("a", state::ready, 80), make("b", state::starting)});
+    on.start(8);
+    CHECK(on.exchange({make("a", state::ready, 80), make("b", state::ready, 81)}).desired == 2U);
+    REQUIRE(on.events.size() == 1);
+    CHECK(on.events[0].id == 8);
+    CHECK(on.events[0].where.port == 81);
+    on.start(9, "b");
+    const auto events = on.of.take_events();
+    REQUIRE(events.size() == 1);
+    CHECK(events[0].id == 9);
+    CHECK(events[0].last.reason == "gone");
+    CHECK_FALSE(on.of.has_news());
+  }
   SECTION("one that has ended meanwhile is told as gone") {
     on.exchange({make("a", state::ready, 80), make("b", state::starting)});
     on.exchange({make("a", state::ready, 80)});
