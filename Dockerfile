@@ -19,7 +19,7 @@ RUN ./dev build release && install -s -D build/release/rouse /out/rouse
 FROM debian:bookworm-slim
 RUN apt-get update \
   && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-    libboost-url1.81.0 libdate-tz3 libfmt9 libprometheus-cpp-core1.0 librdkafka1 libspdlog1.10 libsqlite3-0 libyaml-cpp0.7 tzdata \
+    libboost-url1.81.0 libdate-tz3 libfmt9 libprometheus-cpp-core1.0 librdkafka1 libspdlog1.10 libsqlite3-0 libssl3 libyaml-cpp0.7 tzdata \
   && rm -rf /var/lib/apt/lists/* \
   && useradd --system --uid 10001 --home-dir /var/lib/rouse --create-home --shell /usr/sbin/nologin rouse
 COPY --from=build /out/rouse /usr/local/bin/rouse
