@@ -12,6 +12,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "activator/agenda.hpp"
+#include "activator/words.hpp"
 
 namespace rouse::activator {
 
@@ -41,6 +42,7 @@ struct activator::impl {
         around{.plane = plane,
                .log = log,
                .pools = book,
+               .backends = backends,
                .workers = workers,
                .random = make_random(),
                .wall = [] { return std::chrono::system_clock::now(); }},
@@ -171,6 +173,7 @@ struct activator::impl {
     snapshot = std::move(next);
     routes = std::move(table);
     book.configure(snapshot->pools, now, around.wall());
+    backends.configure(snapshot->pools, book);
     pools_due = now;  // looks at the schedules
     auto before = std::exchange(functions, {});
     by_name.clear();
@@ -190,6 +193,7 @@ struct activator::impl {
       publish(*one);
       gone.push_back(std::move(one));
     }
+    if (started) backends.all_served();
     for (const auto& one : functions) settle(*one, now);
   }
 
@@ -280,9 +284,37 @@ struct activator::impl {
     settle(of, now);
   }
 
+  /// The same of a revision; one that has gone in between hears nothing.
+  template <class Report>
+  void tell_revision(const std::string& pool, std::uint32_t key, Report report) {
+    const auto number = book.find(pool);
+    if (finished || !number || key >= roll.size() || !roll[key].life) return;
+    auto& of = *roll[key].control;
+    const auto now = steady_clock::now();
+    report(*roll[key].life, *number, now);
+    settle(of, now);
+  }
+
+  void hear_state(const std::string& pool, backend_state state) {
+    const auto number = book.find(pool);
+    if (!number) return;
+    const auto before = backends.state(*number);
+    const bool was_standby = backends.standby();
+    if (!backends.set_state(*number, std::move(state))) return;
+    const auto& now = backends.state(*number);
+    if (!now.problem.empty()) {
+      around.log.warn("pool {}: {}", pool, printable(now.problem));
+    } else if (!before.problem.empty()) {
+      around.log.info("pool {}: all is well again", pool);
+    }
+    if (now.problem.empty()) book.refuse_no_more(*number);
+    if (backends.standby() != was_standby && told_standby) told_standby(!was_standby);
+  }
+
   asio::io_context& control;
   duration_histogram wait;  ///< from a wake until it is acted on; read by other threads
   pool_book book;
+  backend_table backends;
   surroundings around;
   fleet all;
   std::shared_ptr<const config::snapshot> snapshot;
@@ -300,6 +332,7 @@ struct activator::impl {
   std::optional<steady_clock::time_point> pools_due;  ///< when a pool's schedule may change
   std::optional<steady_clock::time_point> ends_at;    ///< set: shutting down
   std::function<void()> done;
+  std::function<void(bool)> told_standby;
   std::uint64_t generation = 0;  ///< of `functions` and `gone`
   bool started = false;
   bool flushing = false;
@@ -318,14 +351,20 @@ activator::activator(asio::io_context& control, std::shared_ptr<const config::sn
 
 activator::~activator() = default;
 
-void activator::use_backend(backend& with) noexcept {
-  impl_->around.with = &with;
+void activator::use_backends(backend_factory make) {
+  impl_->backends.use(std::move(make));
+}
+
+void activator::on_standby(std::function<void(bool)> then) {
+  impl_->told_standby = std::move(then);
 }
 
 void activator::start() {
   impl_->started = true;
   impl_->dirty.clear();
   const auto now = steady_clock::now();
+  for (const auto& one : impl_->functions) one->each_lifecycle([](lifecycle& life) { life.serve(); });
+  impl_->backends.all_served();
   for (const auto& one : impl_->functions) {
     one->shifted(one->version(), now);
     one->begin(now);
@@ -430,7 +469,13 @@ const duration_histogram& activator::control_wait() const noexcept {
 }
 
 std::vector<pool_status> activator::pools() const {
-  return impl_->book.status(steady_clock::now());
+  auto out = impl_->book.status(steady_clock::now());
+  for (auto& one : out) {
+    const auto& state = impl_->backends.state(*impl_->book.find(one.name));
+    one.standby = state.standby;
+    one.problem = state.problem;
+  }
+  return out;
 }
 
 void activator::on_ready(std::uint64_t id, ready_report report) {
@@ -443,6 +488,28 @@ void activator::on_exit(std::uint64_t id, exit_report report) {
 
 void activator::on_output(std::uint64_t id, std::string line) {
   impl_->tell(id, [&](lifecycle& life, auto) { life.on_output(id, std::move(line)); });
+}
+
+void activator::on_progress(std::uint64_t id, std::string text) {
+  impl_->tell(id, [&](lifecycle& life, auto) { life.on_progress(id, std::move(text)); });
+}
+
+void activator::on_leaving(std::uint64_t id, std::string detail) {
+  impl_->tell(id, [&](lifecycle& life, auto now) { life.on_leaving(id, detail, now); });
+}
+
+void activator::on_found(const std::string& pool, std::uint32_t key, std::string name) {
+  impl_->tell_revision(pool, key,
+                       [&](lifecycle& life, auto number, auto now) { life.on_found(number, std::move(name), now); });
+}
+
+void activator::on_standing(const std::string& pool, std::uint32_t key, unsigned count) {
+  impl_->tell_revision(pool, key,
+                       [&](lifecycle& life, auto number, auto now) { life.on_standing(number, count, now); });
+}
+
+void activator::on_state(const std::string& pool, backend_state state) {
+  impl_->hear_state(pool, std::move(state));
 }
 
 }  // namespace rouse::activator

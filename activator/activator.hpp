@@ -18,6 +18,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "activator/backend/backend.hpp"
+#include "activator/backend_table.hpp"
 #include "activator/data_plane.hpp"
 #include "activator/function_control.hpp"
 #include "activator/pools.hpp"
@@ -36,14 +37,17 @@ struct kept_settings {
 
 class activator final : public backend_listener {
  public:
-  /// Borrows the rest, which outlives it. `workers` sizes counters and ledgers. The backend is given by use_backend()
+  /// Borrows the rest, which outlives it. `workers` sizes counters and ledgers. Backends are given by use_backends()
   /// because each needs the other. `kept` is what an earlier daemon left.
   activator(boost::asio::io_context& control, std::shared_ptr<const config::snapshot> snapshot, data_plane& plane,
             unsigned workers, spdlog::logger& log, kept_settings kept = {});
   /// When nobody waits and no slot is taken any more: the workers are joined by then.
   ~activator();
 
-  void use_backend(backend& with) noexcept;
+  /// Before start().
+  void use_backends(backend_factory make);
+  /// Told, on the control thread, when this rouse becomes a standby in one of its pools, and when it is none any more.
+  void on_standby(std::function<void(bool)> then);
   /// Starts what `scale.min` and schedules ask for, and the tick.
   void start();
 
@@ -93,6 +97,11 @@ class activator final : public backend_listener {
   void on_ready(std::uint64_t id, ready_report report) override;
   void on_exit(std::uint64_t id, exit_report report) override;
   void on_output(std::uint64_t id, std::string line) override;
+  void on_progress(std::uint64_t id, std::string text) override;
+  void on_leaving(std::uint64_t id, std::string detail) override;
+  void on_found(const std::string& pool, std::uint32_t key, std::string name) override;
+  void on_standing(const std::string& pool, std::uint32_t key, unsigned count) override;
+  void on_state(const std::string& pool, backend_state state) override;
 
  private:
   struct impl;

@@ -26,21 +26,55 @@ lifecycle::~lifecycle() {
   around_.pools.want_no_more(number_);
   if (unmet_ > 0) around_.pools.keep_free(places_.front().pool, -static_cast<int>(unmet_));
   give_up_claim();
+  for (const auto& with : served_) with->forget(number_);
 }
 
 void lifecycle::configure(std::shared_ptr<const config::revision> config, const std::vector<config::pool>& pools) {
   if (unmet_ > 0) around_.pools.keep_free(places_.front().pool, -static_cast<int>(std::exchange(unmet_, 0)));
   give_up_claim();
   config_ = std::move(config);
-  places_.clear();
-  for (const auto& use : config_->pools)
-    places_.push_back(place{around_.pools.number_of(pools[use.pool].name), use.max});
+  const auto before = std::exchange(places_, {});
+  for (const auto& use : config_->pools) {
+    place made{around_.pools.number_of(pools[use.pool].name), use.max};
+    const auto same = std::ranges::find(before, made.pool, &place::pool);
+    if (same != before.end()) made.standing = same->standing;
+    places_.push_back(made);
+  }
   const auto& scale = config_->scale;
   schedule_ = scale.schedule.empty() ? nullptr : std::make_unique<const scale_schedule>(scale);
   scheduled_ = scale_limits{scale.min, scale.max};
   schedule_due_.reset();
   for (auto& one : instances_) one.self->set_slot_limit(config_->concurrency);
   if (!instances_.empty()) runtime_->lot.offer();
+  serve();
+}
+
+void lifecycle::serve() {
+  if (!around_.backends.can_make()) return;
+  const auto spec = how_to_run();
+  std::vector<const backend*> told;
+  for (auto& where : places_) {
+    const auto& with = around_.backends.of(where.pool);
+    if (std::ranges::find(told, with.get()) != told.end()) continue;
+    told.push_back(with.get());
+    if (std::ranges::find(served_, with) == served_.end()) {
+      served_.push_back(with);
+      where.standing.reset();  // a backend that is new has not said
+    }
+    with->serve(spec);
+  }
+  forget_backends();
+}
+
+/// Those that its pools do not use any more, once nothing runs there.
+void lifecycle::forget_backends() {
+  std::erase_if(served_, [this](const std::shared_ptr<backend>& with) {
+    const auto here = [&](const place& where) { return around_.backends.of(where.pool) == with; };
+    const auto its = [&](const tracked& one) { return one.with == with && one.at != phase::exited; };
+    if (std::ranges::any_of(places_, here) || std::ranges::any_of(instances_, its)) return false;
+    with->forget(number_);
+    return true;
+  });
 }
 
 void lifecycle::set_bounds(std::optional<unsigned> min, std::optional<unsigned> max) noexcept {
@@ -198,6 +232,11 @@ scale_limits lifecycle::limits() const {
   if (own_min_) out.min = *own_min_;
   if (share_ <= 0) out.min = 0;
   if (ceiling_) out.max = std::min(out.max, *ceiling_);
+  if (share_ > 0 && !own_min_) {
+    unsigned standing = 0;
+    for (const auto& where : places_) standing += where.standing.value_or(0);
+    out.min = std::max(out.min, standing);
+  }
   out.min = std::min(out.min, out.max);
   return out;
 }

@@ -22,6 +22,7 @@
 
 #include "activator/autoscaler.hpp"
 #include "activator/backend/backend.hpp"
+#include "activator/backend_table.hpp"
 #include "activator/backoff.hpp"
 #include "activator/data_plane.hpp"
 #include "activator/pools.hpp"
@@ -35,10 +36,10 @@ class lifecycle;
 
 /// What all lifecycles share. Borrowed parts outlive it.
 struct surroundings {
-  backend* with = nullptr;  ///< set before the first start
   data_plane& plane;
   spdlog::logger& log;
   pool_book& pools;
+  backend_table& backends;
   unsigned workers = 1;                                         ///< sizes the instances' ledgers
   std::function<double()> random;                               ///< uniform in [0, 1)
   std::function<std::chrono::system_clock::time_point()> wall;  ///< for what people read, and for schedules
@@ -74,6 +75,8 @@ class lifecycle {
   // --- what it goes by; each holds at once, but evaluate() must follow -----------------------------------------------
   /// `pools` are those of the snapshot that `config` is from.
   void configure(std::shared_ptr<const config::revision> config, const std::vector<config::pool>& pools);
+  /// Tells the backends of its pools what they may be asked for; once they can be made, and when that has changed.
+  void serve();
   /// Part of the function's traffic that comes here by weight, 0 to 1. `scale.min` and `spare` hold where it is not 0.
   void set_share(double share) noexcept { share_ = share; }
   /// `rouse scale`: in place of the file's and the schedule's.
@@ -97,6 +100,11 @@ class lifecycle {
   void on_ready(std::uint64_t id, const ready_report& report, time_point now);
   void on_exit(std::uint64_t id, exit_report report, time_point now);
   void on_output(std::uint64_t id, std::string line);
+  void on_progress(std::uint64_t id, std::string text);
+  void on_leaving(std::uint64_t id, const std::string& detail, time_point now);
+  /// It is taken over, and goes again by the usual rules where it is not needed.
+  void on_found(std::uint32_t pool, std::string name, time_point now);
+  void on_standing(std::uint32_t pool, unsigned count, time_point now);
 
   /// Ends every instance: idle ones now, others when their last slot is given back and, at `deadline`, by force. A
   /// deadline that has passed kills at once. Starts are made only for work that is parked, and none after the deadline.
@@ -151,7 +159,9 @@ class lifecycle {
   enum class phase : std::uint8_t { starting, ready, ejected, draining, frozen, stopping, exited };
   struct tracked {
     std::unique_ptr<router::instance> self;
-    time_point began;  ///< when its start was decided
+    std::shared_ptr<backend> with;  ///< that started it
+    std::string progress;           ///< of its start, as the backend told it
+    time_point began;               ///< when its start was decided
     time_point ready_at{};
     time_point kill_at{};  ///< once told to stop: when its grace ends
     time_point since{};    ///< when it began to drain, to be frozen or to be ejected
@@ -159,7 +169,8 @@ class lifecycle {
     std::uint32_t pool = 0;
     unsigned ejections = 0;
     phase at = phase::starting;
-    bool outdated = false;    ///< to be replaced
+    bool found = false;       ///< it ran already
+    bool outdated = false;    ///< to be replaced; never comes back
     bool published = false;   ///< workers may know of it
     bool forgotten = false;   ///< every worker has closed its idle connections to it
     bool retiring = false;    ///< waits for the workers to pass a quiescent point
@@ -169,8 +180,9 @@ class lifecycle {
     unsigned leaving = 0;     ///< counts how often it left the workers or came back to them
   };
   struct place {
-    std::uint32_t pool = 0;  ///< of the book
-    unsigned max = 0;        ///< of this function there; 0: no bound
+    std::uint32_t pool = 0;              ///< of the book
+    unsigned max = 0;                    ///< of this function there; 0: no bound
+    std::optional<unsigned> standing{};  ///< instances that are there in any case, where the backend has such
   };
   /// Made at the first start, so that a revision that is never called stays small.
   struct history {
@@ -218,11 +230,13 @@ class lifecycle {
   // lifecycle_up.cpp
   void grow(unsigned more, unsigned have, bool may_start, time_point now);
   bool start_somewhere(bool within_min, time_point now);
-  void start_in(std::uint32_t pool, time_point now);
+  void start_in(std::uint32_t pool, time_point now, std::string found = {});
+  [[nodiscard]] run_spec how_to_run() const;
   [[nodiscard]] unsigned holds(std::uint32_t pool) const;
   [[nodiscard]] bool is_at_own_max(const place& where) const;
   [[nodiscard]] unsigned claimed_in(std::uint32_t pool) const noexcept { return claimed_ == pool ? 1 : 0; }
   void give_up_claim();
+  void forget_backends();
   [[nodiscard]] std::optional<std::uint32_t> find_place(bool within_min, time_point now) const;
   void roll_outdated(unsigned desired, time_point now);
   void make_room_for_itself(time_point now);
@@ -260,6 +274,7 @@ class lifecycle {
   const std::shared_ptr<revision_runtime> runtime_;
   std::shared_ptr<const config::revision> config_;
   std::vector<place> places_;
+  std::vector<std::shared_ptr<backend>> served_;    ///< those of places_, and others that still have instances
   std::unique_ptr<const scale_schedule> schedule_;  ///< where there is one
   scale_limits scheduled_;                          ///< by the file, now
   std::optional<time_point> schedule_due_;

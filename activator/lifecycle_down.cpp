@@ -20,7 +20,9 @@ unsigned lifecycle::go_to_zero(time_point now) {
     retire_instances(now);
     return before;
   }
-  if (config_->scale.to_zero == config::to_zero::freeze && around_.with->can_freeze()) return freeze_idle();
+  const auto can_freeze = [](const tracked& one) { return one.with->can_freeze(); };
+  if (config_->scale.to_zero == config::to_zero::freeze && std::ranges::all_of(instances_, can_freeze))
+    return freeze_idle();
   std::vector<std::uint64_t> victims;
   unsigned gone = 0;
   for (auto& one : instances_) {
@@ -212,12 +214,17 @@ void lifecycle::stop_all(const std::vector<std::uint64_t>& ids, time_point now) 
   for (const auto id : ids) stop(find(id), deadline_ ? grace_left(now) : config_->stop_grace, now);
 }
 
-/// The instance is marked already; this tells the backend.
+/// The instance is marked already; this tells the backend. What the next rouse would start as well is only let go.
 void lifecycle::stop(tracked& one, std::chrono::milliseconds grace, time_point now) {
   one.at = phase::stopping;
   one.kill_at = now + grace;
-  if (!std::exchange(one.told, true)) around_.pools.will_leave(one.pool);
-  around_.with->stop(one.self->id(), grace);
+  const bool again = std::exchange(one.told, true);
+  if (!again) around_.pools.will_leave(one.pool);
+  if (deadline_ && !again && !one.outdated && !retiring_) {
+    one.with->let_go(one.self->id(), grace);
+  } else {
+    one.with->stop(one.self->id(), grace);
+  }
 }
 
 /// After these left the published list: workers close their idle connections to them, so that a server which waits for
@@ -235,7 +242,7 @@ void lifecycle::leave_workers(const std::vector<std::uint64_t>& ids) {
       left.forgotten = true;
       if (left.at == phase::frozen) {
         left.held = true;
-        around_.with->freeze(id);
+        left.with->freeze(id);
       }
       retire();
     });

@@ -34,6 +34,7 @@ revision_status lifecycle::status(time_point now) const {
     shown.name = one.self->name();
     shown.pool = around_.pools.name_of(one.pool);
     shown.state = state_in_words(one.self->state());
+    shown.progress = one.progress;
     if (one.published) shown.address = in_words(one.self->where());
     shown.in_flight = taken;
     shown.age = std::chrono::duration_cast<std::chrono::milliseconds>(now - one.began);

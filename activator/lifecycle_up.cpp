@@ -32,7 +32,7 @@ void lifecycle::grow(unsigned more, unsigned have, bool may_start, time_point no
 bool lifecycle::come_back(tracked& one, time_point now) {
   // First it runs, then it is offered: it must not hold a caller who would find it still frozen.
   if (std::exchange(one.held, false)) {
-    around_.with->thaw(one.self->id());
+    one.with->thaw(one.self->id());
     ++past().thaws;
   }
   if (one.at == phase::frozen) one.self->touch(std::chrono::nanoseconds(now.time_since_epoch()).count());
@@ -67,13 +67,21 @@ unsigned lifecycle::holds(std::uint32_t pool) const {
 }
 
 bool lifecycle::is_at_own_max(const place& where) const {
-  return where.max > 0 && holds(where.pool) >= where.max;
+  const auto here = holds(where.pool);
+  // Where none is there although some could be, the backend is asked, for it knows why.
+  return (where.max > 0 && here >= where.max) || (where.standing > 0U && here >= *where.standing);
 }
 
 std::optional<std::uint32_t> lifecycle::find_place(bool within_min, time_point now) const {
+  const auto has_place = [&](const place& where) {
+    return !is_at_own_max(where) && around_.pools.has_room(where.pool, within_min, now, claimed_in(where.pool));
+  };
+  // What is there in any case is used first.
   for (const auto& where : places_) {
-    if (is_at_own_max(where)) continue;
-    if (around_.pools.has_room(where.pool, within_min, now, claimed_in(where.pool))) return where.pool;
+    if (where.standing > 0U && has_place(where)) return where.pool;
+  }
+  for (const auto& where : places_) {
+    if (has_place(where)) return where.pool;
   }
   return std::nullopt;
 }
@@ -111,20 +119,37 @@ void lifecycle::give_up_claim() {
   if (claimed_) around_.pools.keep_free(*std::exchange(claimed_, std::nullopt), -1);
 }
 
-void lifecycle::start_in(std::uint32_t pool, time_point now) {
-  assert(around_.with && "use_backend() comes before the first request");
-  start_spec spec;
-  spec.id = around_.next_id++;
+run_spec lifecycle::how_to_run() const {
+  run_spec spec;
+  spec.key = number_;
   spec.function = runtime_->function->name;
   spec.revision = config_->name;
-  spec.instance = config_->name + "-" + std::to_string(spec.id);
+  spec.hash = config_->hash;
   spec.command = config_->command;
   spec.env = config_->env;
   spec.directory = config_->directory;
+  spec.image = config_->image;
+  spec.deployment = config_->deployment;
+  spec.endpoints = config_->endpoints;
+  spec.url = config_->url;
+  spec.port = config_->port;
+  spec.port_name = config_->port_name;
+  spec.memory = config_->memory;
+  spec.cpu = config_->cpu;
   spec.ready_path = config_->ready_path;
   spec.start_timeout = config_->start_timeout;
+  spec.stop_grace = config_->stop_grace;
+  spec.concurrency = config_->concurrency;
   spec.may_freeze = config_->scale.to_zero == config::to_zero::freeze;
+  return spec;
+}
+
+void lifecycle::start_in(std::uint32_t pool, time_point now, std::string found) {
+  start_spec spec{how_to_run(), around_.next_id++, {}, std::move(found)};
+  spec.instance = config_->name + "-" + std::to_string(spec.id);
   tracked one;
+  one.with = around_.backends.of(pool);
+  one.found = !spec.found.empty();
   one.self = std::make_unique<router::instance>(spec.id, spec.instance, config_->concurrency, around_.workers);
   one.began = now;
   one.pool = pool;
@@ -132,7 +157,7 @@ void lifecycle::start_in(std::uint32_t pool, time_point now) {
   around_.pools.take(pool, now);
   if (claimed_ == pool) give_up_claim();
   around_.by_id.emplace(spec.id, this);
-  around_.with->start(spec);
+  instances_.back().with->start(spec);
 }
 
 /// Replaces outdated instances one by one: one more than needed is started, and when it is ready an old one drains.
@@ -183,11 +208,14 @@ void lifecycle::on_ready(std::uint64_t id, const ready_report& report, time_poin
   const bool opened = self.open();
   assert(opened);
   static_cast<void>(opened);
-  ++past().cold_starts;
-  past().cold_start_duration.observe(static_cast<std::uint64_t>(std::chrono::nanoseconds(now - one.began).count()));
+  one.progress.clear();
+  if (!one.found) {
+    ++past().cold_starts;
+    past().cold_start_duration.observe(static_cast<std::uint64_t>(std::chrono::nanoseconds(now - one.began).count()));
+  }
   publish();
-  around_.log.info("function {}: instance {} ready after {} on {}", runtime_->function->name, self.name(),
-                   in_words(now - one.began), in_words(report.where));
+  around_.log.info("function {}: instance {} {} after {} on {}", runtime_->function->name, self.name(),
+                   one.found ? "is taken over" : "ready", in_words(now - one.began), in_words(report.where));
   evaluate(now);
 }
 
@@ -221,6 +249,42 @@ void lifecycle::on_exit(std::uint64_t id, exit_report report, time_point now) {
     if (was == phase::ready) publish();
     leave_workers({id});
   }
+  forget_backends();
+  evaluate(now);
+}
+
+void lifecycle::on_progress(std::uint64_t id, std::string text) {
+  auto& one = find(id);
+  around_.log.info("function {}: instance {}: {}", runtime_->function->name, one.self->name(), printable(text));
+  one.progress = std::move(text);
+}
+
+/// Somebody else ends it: it gets no new work, and is told to stop when it has none left.
+void lifecycle::on_leaving(std::uint64_t id, const std::string& detail, time_point now) {
+  auto& one = find(id);
+  one.outdated = true;
+  around_.log.info("function {}: instance {} leaves with {} in flight: {}", runtime_->function->name, one.self->name(),
+                   one.self->slots_taken(), printable(detail));
+  if (one.at == phase::ready || one.at == phase::ejected) {
+    take_out({&one}, 1, now);
+  } else if (one.at == phase::frozen && one.self->stop_if_idle()) {
+    stop(one, config_->stop_grace, now);
+  }
+  evaluate(now);
+}
+
+void lifecycle::on_found(std::uint32_t pool, std::string name, time_point now) {
+  around_.log.info("function {}: found {} in pool {}", runtime_->function->name, printable(name),
+                   around_.pools.name_of(pool));
+  start_in(pool, now, std::move(name));
+  evaluate(now);
+}
+
+void lifecycle::on_standing(std::uint32_t pool, unsigned count, time_point now) {
+  const auto where = std::ranges::find(places_, pool, &place::pool);
+  if (where == places_.end()) return;
+  if (count > where->standing.value_or(0)) around_.pools.refuse_no_more(pool);
+  where->standing = count;
   evaluate(now);
 }
 

@@ -11,14 +11,6 @@ double hours(std::chrono::steady_clock::duration time) {
   return std::chrono::duration<double, std::ratio<3600>>(time).count();
 }
 
-const char* in_words(config::pool_backend backend) {
-  switch (backend) {
-    case config::pool_backend::process:
-      return "process";
-  }
-  return "unknown";
-}
-
 }  // namespace
 
 void pool_book::configure(const std::vector<config::pool>& pools, time_point now, wall_time wall) {
@@ -123,6 +115,11 @@ void pool_book::cordon(std::uint32_t pool, bool on) {
   if (!on) poke_all();
 }
 
+void pool_book::refuse_no_more(std::uint32_t pool) {
+  entries_[pool].refused_until = {};
+  poke_all();
+}
+
 std::optional<pool_book::time_point> pool_book::refusal_ends(std::uint32_t pool, time_point now) const {
   const auto until = entries_[pool].refused_until;
   return until > now ? std::optional(until) : std::nullopt;
@@ -142,7 +139,7 @@ std::vector<pool_status> pool_book::status(time_point now) const {
     reckon(one, now);
     pool_status shown;
     shown.name = one.config.name;
-    shown.backend = in_words(one.config.backend);
+    shown.backend = config::to_string(one.config.backend);
     shown.max_instances = one.limit;
     shown.instances = one.used;
     shown.reserved = one.config.reserved;

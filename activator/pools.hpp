@@ -23,6 +23,8 @@ namespace rouse::activator {
 struct pool_status {
   std::string name;
   std::string backend;
+  std::string problem;                    ///< what is wrong with the backend, in a sentence; empty: nothing
+  bool standby = false;                   ///< another rouse works it
   std::optional<unsigned> max_instances;  ///< in force now, schedule included; unset: no bound
   unsigned instances = 0;                 ///< starting, ready, draining, ejected, frozen and stopping ones
   unsigned reserved = 0;
@@ -82,6 +84,8 @@ class pool_book {
   void cordon(std::uint32_t pool, bool on);
   /// The backend refused for lack of room: nothing is started there until then.
   void refuse_until(std::uint32_t pool, time_point when) { entries_[pool].refused_until = when; }
+  /// There may be room again: it can be asked at once.
+  void refuse_no_more(std::uint32_t pool);
   /// When the earliest of these refusals that lies after `now` ends.
   [[nodiscard]] std::optional<time_point> refusal_ends(std::uint32_t pool, time_point now) const;
 

@@ -19,8 +19,9 @@ struct instance_status {
   std::uint64_t id = 0;
   std::string name;
   std::string pool;
-  std::string state;    ///< starting, ready, ejected, frozen, draining, stopping, ...
-  std::string address;  ///< "127.0.0.1:20001"; empty while starting
+  std::string state;     ///< starting, ready, ejected, frozen, draining, stopping, ...
+  std::string address;   ///< "127.0.0.1:20001"; empty while starting
+  std::string progress;  ///< of its start, in words, where the backend tells
   std::uint32_t in_flight = 0;
   std::chrono::milliseconds age{0};
 };

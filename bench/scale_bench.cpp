@@ -94,10 +94,11 @@ class world {
   simulator::virtual_plane plane_;
   spdlog::logger log_{"bench", std::make_shared<spdlog::sinks::null_sink_st>()};
   activator::pool_book pools_{[](std::uint32_t) {}};
-  activator::surroundings around_{.with = &backend_,
-                                  .plane = plane_,
+  activator::backend_table backends_;
+  activator::surroundings around_{.plane = plane_,
                                   .log = log_,
                                   .pools = pools_,
+                                  .backends = backends_,
                                   .workers = workers,
                                   .random = [] { return 0.5; },
                                   .wall = [] { return std::chrono::system_clock::now(); }};
@@ -148,6 +149,8 @@ void world::configure() {
   snapshot_->pools.resize(1);
   snapshot_->pools[0].name = "local";
   pools_.configure(snapshot_->pools, now(), around_.wall());
+  backends_.use(activator::always(backend_));
+  backends_.configure(snapshot_->pools, pools_);
   for (unsigned i = 0; i < revisions; ++i) {
     auto& function = snapshot_->functions.emplace_back();
     function.name = "f" + std::to_string(i);

@@ -4,6 +4,22 @@
 
 namespace rouse::config {
 
+const char* to_string(pool_backend value) noexcept {
+  switch (value) {
+    case pool_backend::process:
+      return "process";
+    case pool_backend::docker:
+      return "docker";
+    case pool_backend::kubernetes:
+      return "kubernetes";
+    case pool_backend::webhook:
+      return "webhook";
+    case pool_backend::fixed:
+      return "static";
+  }
+  return "unknown";
+}
+
 double target_of(const revision& value) {
   // Where nothing limits an instance there is still a load at which another is wanted.
   double const slots = value.concurrency == 0 ? 100.0 : value.concurrency;

@@ -157,12 +157,34 @@ struct pool_window {
   unsigned max_instances = 0;
 };
 
-enum class pool_backend { process };
+/// `fixed` is `static` in the file.
+enum class pool_backend { process, docker, kubernetes, webhook, fixed };
+
+/// How the file calls it.
+[[nodiscard]] const char* to_string(pool_backend value) noexcept;
+
+/// What a backend needs to know to reach what it starts instances with. Each kind has its own part; the others stay as
+/// they are here.
+struct connection {
+  std::string socket = "/var/run/docker.sock";  ///< docker: the engine's, a path
+  std::string network;                          ///< docker: of the containers; empty: the engine's own bridge
+  std::string
+      name_space;       ///< kubernetes: `namespace`; empty: the service account's or the context's own, else `default`
+  std::string context;  ///< kubernetes: of the kubeconfig; empty: its current one
+  std::string kubeconfig;             ///< kubernetes: a path; empty: in-cluster, else $KUBECONFIG, else ~/.kube/config
+  std::string secret;                 ///< webhook: the key that requests are signed with; never empty there
+  milliseconds poll_interval{1'000};  ///< webhook
+  milliseconds request_timeout{10'000};   ///< webhook
+  milliseconds check_interval{2'000};     ///< static
+  milliseconds resolve_interval{30'000};  ///< static
+  friend bool operator==(const connection&, const connection&) = default;
+};
 
 /// A named, bounded use of a backend.
 struct pool {
   std::string name;
   pool_backend backend = pool_backend::process;
+  config::connection connection;
   std::optional<unsigned> max_instances;  ///< unset: no bound
   unsigned reserved = 0;                  ///< instances that are paid for, used or not
   double cost = 1.0;                      ///< of one instance-hour
@@ -170,15 +192,25 @@ struct pool {
 };
 
 /// One way to run a function, and what holds while it runs that way. A function whose file names no revisions has one.
-/// Name, command, env and directory are its identity: another identity is another revision, all else applies live.
+/// Its name and all up to `cpu` are its identity: another identity is another revision, all else applies live. What the
+/// backends of its pools need is there: `command` for process, `image` for docker, and so on.
 struct revision {
   std::string name;                  ///< as the file says, or `FUNCTION-` and the hash
-  std::uint32_t hash = 0;            ///< of command, env and directory
-  std::vector<std::string> command;  ///< argv of the process backend; never empty
+  std::uint32_t hash = 0;            ///< of the rest of its identity
+  std::vector<std::string> command;  ///< argv of a process, or of a container
   std::map<std::string, std::string> env;
-  std::string directory;            ///< absolute; relative paths are resolved against the config file's folder
-  std::uint32_t concurrency = 100;  ///< most slots on one instance; 0: no limit
-  milliseconds timeout{60'000};     ///< request's last byte forwarded -> response's head
+  std::string directory;               ///< absolute; relative paths are resolved against the config file's folder
+  std::string image;                   ///< of a container
+  std::string deployment;              ///< of Kubernetes
+  std::vector<std::string> endpoints;  ///< of a static pool: HOST:PORT
+  std::string url;                     ///< of a webhook: http:// or https://
+  std::uint16_t port = 0;              ///< where it listens; 0: the backend chooses
+  std::string port_name;               ///< in place of `port`, on Kubernetes
+  std::uint64_t memory = 0;            ///< bytes; 0: no limit
+  double cpu = 0;                      ///< cores; 0: no limit
+
+  std::uint32_t concurrency = 100;            ///< most slots on one instance; 0: no limit
+  milliseconds timeout{60'000};               ///< request's last byte forwarded -> response's head
   milliseconds stream_idle_timeout{300'000};  ///< 0: none
   milliseconds max_duration{0};               ///< 0: none
   std::optional<std::string> ready_path;      ///< unset: ready when the port accepts a connection
@@ -335,7 +367,7 @@ struct trigger {
 /// The whole file, with `include` merged and `defaults` applied. Functions, buses and triggers are sorted by name.
 struct snapshot {
   config::server server;
-  std::vector<config::pool> pools;  ///< `local` first, the others in the order of the file
+  std::vector<config::pool> pools;  ///< `local` first, then those that need no definition, then those of the file
   std::vector<config::function> functions;
   std::vector<config::route> routes;
   std::vector<config::bus> buses;

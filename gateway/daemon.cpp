@@ -20,9 +20,9 @@
 
 #include "activator/activator.hpp"
 #include "activator/backend/process/keeper.hpp"
-#include "activator/backend/process/process_backend.hpp"
 #include "gateway/access_log.hpp"
 #include "gateway/admin/admin_server.hpp"
+#include "gateway/backends.hpp"
 #include "gateway/events/service.hpp"
 #include "gateway/listener.hpp"
 #include "gateway/logging.hpp"
@@ -92,8 +92,9 @@ class daemon final : public activator::data_plane {
         log_(log.logger()),
         access_(server_.access_log, log_),
         store_(server_.data_dir),
+        backends_(
+            backends::surroundings{control_, activator_, log_, keeper.socket(), process_options(), server_.data_dir}),
         activator_(control_, first_, *this, worker_count(server_), log_, read_settings()),
-        backend_(control_, keeper.socket(), activator_, backend_options()),
         view_(activator_.first_view()),
         site_(site{server_, view_, access_, log_, shows_errors(server_), nullptr, {}}),
         events_(events::service::surroundings{admin_context_, log_, server_.data_dir, [this] { return site_.workers; },
@@ -103,7 +104,12 @@ class daemon final : public activator::data_plane {
                                               }}),
         signals_(control_, SIGTERM, SIGINT, SIGHUP),
         drain_timer_(control_) {
-    activator_.use_backend(backend_);
+    activator_.use_backends([this](const config::pool& of) { return backends_.make(of); });
+    activator_.on_standby([this](bool standby) {
+      standby_ = standby;
+      log_.warn("{}", standby ? "this rouse is a standby: /readyz says 503 until it takes over"
+                              : "this rouse has taken over");
+    });
     site_.events = &events_;
     for (unsigned i = 0; i < worker_count(server_); ++i) {
       workers_.push_back(std::make_unique<worker>(i, site_));
@@ -129,7 +135,9 @@ class daemon final : public activator::data_plane {
         store_);
     sources.actions = operations_.get();
     for (const auto& one : workers_) sources.workers.push_back(&one->stats());
-    sources.ready = [this] { return ready_.load(std::memory_order_relaxed); };
+    sources.ready = [this] {
+      return ready_.load(std::memory_order_relaxed) && !standby_.load(std::memory_order_relaxed);
+    };
     admin_ = std::make_unique<admin_server>(admin_context_, server_.admin, std::move(sources));
   }
 
@@ -176,7 +184,7 @@ class daemon final : public activator::data_plane {
 
  private:
   /// How instances are frozen is news to those who have something to freeze.
-  [[nodiscard]] process::process_options backend_options() {
+  [[nodiscard]] process::process_options process_options() {
     process::process_options made;
     const bool freezes = std::ranges::any_of(first_->functions, [](const config::function& one) {
       return std::ranges::any_of(
@@ -330,8 +338,8 @@ class daemon final : public activator::data_plane {
   asio::io_context admin_context_{1};
   asio::executor_work_guard<asio::io_context::executor_type> admin_work_{admin_context_.get_executor()};
   settings_store store_;
+  backends backends_;
   activator::activator activator_;
-  process::process_backend backend_;
   std::mutex view_mutex_;
   std::shared_ptr<const activator::view> view_;  ///< the latest; guarded
   site site_;
@@ -343,6 +351,7 @@ class daemon final : public activator::data_plane {
   asio::signal_set signals_;
   timer drain_timer_;
   std::atomic<bool> ready_{false};
+  std::atomic<bool> standby_{false};  ///< another rouse works one of its pools
   bool draining_ = false;
   bool accepting_ = true;
   bool instances_ended_ = false;

@@ -118,6 +118,7 @@ class world {
   spdlog::logger log_{"simulator", std::make_shared<spdlog::sinks::null_sink_st>()};
   activator::pool_book pools_;
   random_source chance_;
+  activator::backend_table backends_;
   activator::surroundings around_;
   std::deque<function> functions_;
   std::vector<revision> revisions_;  ///< by number of their lifecycles
@@ -145,10 +146,10 @@ world::world(std::shared_ptr<const config::snapshot> snapshot, const trace& load
           instances_),
       pools_([this](std::uint32_t number) { poked_.push_back(number); }),
       chance_(how.seed, ~0ULL),
-      around_{.with = &backend_,
-              .plane = plane_,
+      around_{.plane = plane_,
               .log = log_,
               .pools = pools_,
+              .backends = backends_,
               .workers = 1,
               .random = [this] { return 1 - chance_.uniform(); },
               .wall = [this] { return wall(); }} {
@@ -159,6 +160,8 @@ world::world(std::shared_ptr<const config::snapshot> snapshot, const trace& load
                                [&](const revision& one) { return one.life->end_one_frozen(pool, at(now_)); });
   };
   pools_.configure(snapshot_->pools, at(now_), wall());
+  backends_.use(activator::always(backend_));
+  backends_.configure(snapshot_->pools, pools_);
   const auto count = static_cast<std::uint32_t>(snapshot_->functions.size());
   report_.functions.resize(count);
   for (std::uint32_t i = 0; i < count; ++i) make_function(i);

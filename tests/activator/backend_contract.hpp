@@ -47,6 +47,7 @@ class recorder final : public backend_listener {
     int ready = 0;
     int exits = 0;
     int after_exit = 0;
+    bool leaving = false;
     router::address where;
     int probe_socket = -1;
     exit_report exit;
@@ -70,7 +71,19 @@ class recorder final : public backend_listener {
   }
   void on_output(std::uint64_t id, std::string line) override { note(id).lines.push_back(std::move(line)); }
 
+  void on_progress(std::uint64_t id, std::string /*text*/) override { note(id); }
+  void on_leaving(std::uint64_t id, std::string /*detail*/) override { note(id).leaving = true; }
+  void on_found(const std::string& /*pool*/, std::uint32_t key, std::string name) override {
+    found.emplace_back(key, std::move(name));
+    if (inside_call) ++reports_from_inside;
+  }
+  void on_standing(const std::string& /*pool*/, std::uint32_t key, unsigned count) override { standing[key] = count; }
+  void on_state(const std::string& /*pool*/, backend_state news) override { state = std::move(news); }
+
   history& of(std::uint64_t id) { return of_[id]; }
+  std::vector<std::pair<std::uint32_t, std::string>> found;  ///< key and name
+  std::map<std::uint32_t, unsigned> standing;
+  backend_state state;
   /// Set while a call into the backend runs: it must not report from inside.
   bool inside_call = false;
   int reports_from_inside = 0;

@@ -24,7 +24,7 @@ struct control_rig {
 
   explicit control_rig(std::vector<config::pool> pools_given = {a_pool("local")}) : pools(std::move(pools_given)) {
     the_time = &now;
-    around.with = &backend;
+    backends.use(activator::always(backend));
     around.make_room = [this](std::uint32_t pool) {
       return std::ranges::any_of(roll, [&](auto& one) { return one.life && one.life->end_one_frozen(pool, now); });
     };
@@ -41,6 +41,7 @@ struct control_rig {
     all.poke = [this](std::uint32_t number) { poked.push_back(number); };
     all.publish = [this](control& of) { dirty.push_back(&of); };
     book.configure(pools, now, around.wall());
+    backends.configure(pools, book);
   }
   ~control_rig() {
     callers.clear();
@@ -65,6 +66,7 @@ struct control_rig {
   void use_pools(std::vector<config::pool> next) {
     pools = std::move(next);
     book.configure(pools, now, around.wall());
+    backends.configure(pools, book);
   }
   void leave(const std::string& name) {
     left.insert(name);
@@ -224,9 +226,11 @@ struct control_rig {
   std::vector<control*> dirty;
   bool workers_are_slow = false;
   activator::pool_book book{[this](std::uint32_t number) { poked.push_back(number); }};
+  activator::backend_table backends;
   activator::surroundings around{.plane = plane,
                                  .log = log.logger,
                                  .pools = book,
+                                 .backends = backends,
                                  .workers = 1,
                                  .random = [] { return 0.5; },
                                  .wall = [] { return std::chrono::system_clock::time_point(1000s); }};

@@ -32,9 +32,10 @@ struct lifecycle_rig {
     config.concurrency = 1;
     config.scale.utilization = 1;  // a request for each instance: numbers that can be read
     change(config);
-    around.with = &backend;
+    backends.use(activator::always(backend));
     pools = std::move(pools_given);
     book.configure(pools, now, around.wall());
+    backends.configure(pools, book);
     runtime = std::make_shared<activator::revision_runtime>(
         function, config, 0, 2, [this](auto&) { demanded = true; }, clock);
     life = std::make_unique<activator::lifecycle>(around, 0, runtime);
@@ -145,9 +146,11 @@ struct lifecycle_rig {
   activator::pool_book book{[this](std::uint32_t) { demanded = true; }};
   std::shared_ptr<activator::function_runtime> function = std::make_shared<activator::function_runtime>("f", 2);
   std::shared_ptr<activator::revision_runtime> runtime;
+  activator::backend_table backends;
   activator::surroundings around{.plane = plane,
                                  .log = log.logger,
                                  .pools = book,
+                                 .backends = backends,
                                  .workers = 2,
                                  .random = [this] { return random; },
                                  .wall = [] { return std::chrono::system_clock::time_point(1000s); }};

@@ -41,7 +41,7 @@ struct rig {
     config->functions = std::move(functions);
     config->pools = {test::a_pool("local")};
     subject = std::make_unique<activator::activator>(control, config, plane, 2, log.logger);
-    subject->use_backend(backend);
+    subject->use_backends(activator::always(backend));
     plane.view = subject->first_view();
   }
   ~rig() {

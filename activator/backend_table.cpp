@@ -1,0 +1,51 @@
+#include "activator/backend_table.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+namespace rouse::activator {
+
+backend_factory always(backend& one) {
+  return [&one](const config::pool&) { return std::shared_ptr<backend>(std::shared_ptr<void>(), &one); };
+}
+
+void backend_table::configure(const std::vector<config::pool>& pools, const pool_book& numbers) {
+  for (const auto& given : pools) {
+    const auto number = numbers.number_of(given.name);
+    if (number >= entries_.size()) entries_.resize(number + 1);
+    auto& known = entries_[number];
+    if (known.config.backend != given.backend || !(known.config.connection == given.connection)) {
+      known.with.reset();
+      known.told = false;
+      known.state = {};
+    }
+    known.config = given;
+  }
+}
+
+const std::shared_ptr<backend>& backend_table::of(std::uint32_t pool) {
+  auto& one = entries_[pool];
+  if (!one.with) one.with = make_(one.config);
+  assert(one.with);
+  return one.with;
+}
+
+void backend_table::all_served() {
+  for (auto& one : entries_) {
+    if (one.with && !std::exchange(one.told, true)) one.with->all_served();
+  }
+}
+
+bool backend_table::set_state(std::uint32_t pool, backend_state state) {
+  auto& known = entries_[pool].state;
+  if (known == state) return false;
+  known = std::move(state);
+  return true;
+}
+
+bool backend_table::standby() const {
+  return std::ranges::any_of(entries_, [](const entry& one) { return one.with && one.state.standby; });
+}
+
+}  // namespace rouse::activator
