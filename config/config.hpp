@@ -166,8 +166,8 @@ enum class pool_backend { process, docker, kubernetes, webhook, fixed };
 /// What a backend needs to know to reach what it starts instances with. Each kind has its own part; the others stay as
 /// they are here.
 struct connection {
-  std::string socket = "/var/run/docker.sock";  ///< docker: the engine's, a path
-  std::string network;                          ///< docker: of the containers; empty: the engine's own bridge
+  std::string socket;   ///< docker: the engine's, a path; empty: what $DOCKER_HOST names, else /var/run/docker.sock
+  std::string network;  ///< docker: of the containers; empty: the engine's own bridge
   std::string
       name_space;       ///< kubernetes: `namespace`; empty: the service account's or the context's own, else `default`
   std::string context;  ///< kubernetes: of the kubeconfig; empty: its current one

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "config/config.hpp"
 #include "config/problems.hpp"
 #include "config/text.hpp"
 #include "config/units.hpp"
@@ -27,6 +28,7 @@ struct findings {
   std::map<std::string, std::string> directories;  ///< absolute folder -> why it cannot be used, or empty
   std::map<std::string, std::string> timezones;    ///< name -> why it is none, or empty
   std::vector<std::string> pools;                  ///< names, by their index in the snapshot
+  std::vector<pool_backend> pool_backends;         ///< by the same
   std::set<std::string> refused_pools;             ///< were reported where they are defined
   bool pools_unread = false;                       ///< `pools` could not be read: names cannot be judged
   const kafka_check* check = nullptr;              ///< of properties; none: they are not looked at

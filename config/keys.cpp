@@ -15,16 +15,8 @@ struct unsupported {
 };
 
 /// Keys that people will find in the documentation of what rouse is to become.
-constexpr std::array<unsupported, 12> not_yet{{
+constexpr std::array<unsupported, 4> not_yet{{
     {"server", "tls"},
-    {"pool", "namespace"},
-    {"pool", "context"},
-    {"function", "image"},
-    {"function", "deployment"},
-    {"function", "endpoints"},
-    {"function", "url"},
-    {"function", "port"},
-    {"function", "resources"},
     {"function.retry", "delay"},
     {"function.retry", "max_delay"},
     {"function.retry", "backoff"},
@@ -84,7 +76,7 @@ std::string explain_unknown(std::string_view key, std::string_view section) {
       return shown(key) + " is not supported by this version of rouse: remove it";
   }
   auto const all = accepted_keys();
-  if (section == "defaults" && (key == "command" || is_functions_own(key))) {
+  if (section == "defaults" && has_no_default(key)) {
     return shown(key) + " cannot be a default: give each function its own";
   }
   if (section == "revision" && holds(find_section(all, "function")->keys, key)) {

@@ -32,8 +32,10 @@ class loader {
  public:
   loader(const environment& env, const kafka_check& check) : env_(env) {
     found_.check = check ? &check : nullptr;
-    pools_.emplace_back().value.name = "local";
-    found_.pools.emplace_back("local");
+    for (const pool_draft& one : pools_) {
+      found_.pools.push_back(one.value.name);
+      found_.pool_backends.push_back(one.value.backend);
+    }
   }
 
   load_result load_file(const std::string& path) {
@@ -75,14 +77,35 @@ class loader {
     if (common_right_) demand_.check(pools_, problems_);
     if (!problems_.empty()) return {std::nullopt, problems_.take()};
     result_.server.data_dir = absolute_path(file.folder, result_.server.data_dir);
-    for (pool_draft& draft : pools_) result_.pools.push_back(std::move(draft.value));
     result_.functions.reserve(functions_.all.size());
     for (auto& [name, entry] : functions_.all) result_.functions.push_back(std::move(entry.value));
+    keep_pools();
     result_.routes.reserve(routes_.size());
     for (route_draft& draft : routes_) result_.routes.push_back(std::move(draft.value));
     for (auto& [name, entry] : buses_.all) result_.buses.push_back(std::move(entry.value));
     for (auto& [name, entry] : triggers_.all) result_.triggers.push_back(std::move(entry.value.value));
     return {std::move(result_), {}};
+  }
+
+  /// Those of the file, `local`, and what else is used; uses are renumbered.
+  void keep_pools() {
+    std::vector<bool> used(pools_.size(), false);
+    used.front() = true;
+    auto const each_use = [this](auto&& visit) {
+      for (function& one : result_.functions) {
+        for (revision& each : one.revisions) {
+          for (pool_use& use : each.pools) visit(use);
+        }
+      }
+    };
+    each_use([&](const pool_use& use) { used[use.pool] = true; });
+    std::vector<std::uint32_t> number(pools_.size(), 0);
+    for (std::size_t i = 0; i < pools_.size(); ++i) {
+      if (!used[i] && !pools_[i].named) continue;
+      number[i] = static_cast<std::uint32_t>(result_.pools.size());
+      result_.pools.push_back(std::move(pools_[i].value));
+    }
+    each_use([&](pool_use& use) { use.pool = number[use.pool]; });
   }
 
   [[nodiscard]] bool is_main(const source& file) const { return &file == &sources_.front(); }
@@ -178,7 +201,24 @@ class loader {
       std::size_t const before = problems_.size();
       const function* const kept = define(in, item, "function", read_function(in, item, defaults_), functions_);
       // One with problems may not be what was meant; without it the sums are still not too high.
-      if (kept != nullptr && problems_.size() == before) demand_.add(*kept);
+      if (kept == nullptr || problems_.size() != before) continue;
+      demand_.add(*kept);
+      check_deployments(in, item, *kept);
+    }
+  }
+
+  /// Two that scale one Deployment would undo each other's work.
+  void check_deployments(const scope& in, const member& item, const function& made) {
+    for (const revision& one : made.revisions) {
+      const auto whose = shown(made.revisions.size() == 1 ? made.name : made.name + "@" + one.name);
+      for (const pool_use& use : one.pools) {
+        if (found_.pool_backends[use.pool] != pool_backend::kubernetes) continue;
+        const auto [other, fresh] = deployments_.try_emplace({use.pool, one.deployment}, whose);
+        if (fresh) continue;
+        in.fail(item.at, "function " + whose + " would run in the Deployment " + shown(one.deployment) +
+                             " of the pool " + shown(found_.pools[use.pool]) + ", which function " + other->second +
+                             " runs in: give each a Deployment of its own");
+      }
     }
   }
 
@@ -285,8 +325,9 @@ class loader {
   std::vector<const source*> open_;  ///< the chain of files that leads to the one being read
   std::set<std::string> seen_;       ///< included before, by identity
   findings found_;
-  std::vector<pool_draft> pools_;
+  std::vector<pool_draft> pools_ = known_pools();
   pool_demand demand_;
+  std::map<std::pair<std::uint32_t, std::string>, std::string> deployments_;  ///< pool and name -> who runs in it
   bool common_right_ = true;  ///< no problem with `pools` and `defaults`
   function_draft defaults_;
   definitions<function> functions_;

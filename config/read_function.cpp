@@ -121,8 +121,10 @@ constexpr std::array function_fields{
     field<draft>{"sticky", read_sticky},
 };
 
-/// What no default can hold, besides `command`.
+/// What only a function can hold.
 constexpr std::array<std::string_view, 3> own_keys{"revisions", "traffic", "lanes"};
+/// What each revision has for itself: no default either.
+constexpr std::array<std::string_view, 3> no_defaults{"command", "deployment", "endpoints"};
 
 /// Reads one key that functions and `defaults` have in common.
 void read_shared(const scope& in, const member& entry, std::string_view section, draft& out) {
@@ -159,9 +161,13 @@ bool is_functions_own(std::string_view key) {
   return std::find(own_keys.begin(), own_keys.end(), key) != own_keys.end();
 }
 
+bool has_no_default(std::string_view key) {
+  return is_functions_own(key) || std::find(no_defaults.begin(), no_defaults.end(), key) != no_defaults.end();
+}
+
 void read_defaults(const scope& in, const node& map, function_draft& out) {
   for (const member& entry : map.members) {
-    if (entry.key == "command") {
+    if (has_no_default(entry.key)) {
       unknown_key(in, entry, "defaults");
     } else {
       read_shared(in, entry, "defaults", out);
@@ -196,7 +202,7 @@ void add_function_keys(std::vector<key_section>& out) {
   std::vector<std::string_view> own = revision_keys();
   for (std::string_view key : keys_of(function_fields)) own.push_back(key);
   std::vector<std::string_view> shared = own;
-  std::erase(shared, "command");
+  std::erase_if(shared, [](std::string_view key) { return has_no_default(key); });
   own.insert(own.end(), own_keys.begin(), own_keys.end());
   out.push_back({"defaults", std::move(shared)});
   out.push_back({"function", std::move(own)});

@@ -6,22 +6,15 @@
 namespace rouse::config {
 namespace {
 
-/// Backends that rouse is to have; `docker` and `kubernetes` will also be pools that need no definition.
-constexpr std::array<std::string_view, 4> other_backends{"docker", "kubernetes", "webhook", "static"};
-constexpr std::array<std::string_view, 2> other_pools{"docker", "kubernetes"};
 constexpr double most_cost = 1'000'000'000;
-
-bool is_one_of(std::string_view name, std::span<const std::string_view> names) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
+constexpr std::size_t longest_text = 4096;
 
 void read_backend(const scope& in, const member& entry, pool_backend& out) {
-  constexpr std::array<std::pair<std::string_view, pool_backend>, 1> choices{{{"process", pool_backend::process}}};
-  const node& value = *entry.value;
-  if (value.type == node::kind::scalar && !value.broken && is_one_of(value.text, other_backends)) {
-    return in.fail(entry,
-                   "is " + shown(value.text) + ", which is not supported by this version of rouse: only `process` is");
-  }
+  constexpr std::array<std::pair<std::string_view, pool_backend>, 5> choices{{{"process", pool_backend::process},
+                                                                              {"docker", pool_backend::docker},
+                                                                              {"kubernetes", pool_backend::kubernetes},
+                                                                              {"webhook", pool_backend::webhook},
+                                                                              {"static", pool_backend::fixed}}};
   read_choice(in, entry, choices, out);
 }
 
@@ -50,7 +43,53 @@ struct draft {
   pool value;
   const member* max_instances = nullptr;
   const member* reserved = nullptr;
+  std::vector<std::pair<const member*, pool_backend>> own;  ///< keys that belong to one backend
 };
+
+void read_text(const scope& in, const member& entry, std::string& out) {
+  read_scalar(in, entry, out, [](const std::string& text) -> parsed<std::string> {
+    bool const right = !text.empty() && text.size() <= longest_text &&
+                       std::none_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; });
+    if (right) return {text, {}};
+    return {std::nullopt, text.empty() ? "is empty: remove the key for its default" : "must be one line of text"};
+  });
+}
+
+/// A path as the engine's clients write it, with or without `unix://`.
+void read_socket(const scope& in, const member& entry, std::string& out) {
+  read_scalar(in, entry, out, [&](const std::string& text) -> parsed<std::string> {
+    std::string const path = text.starts_with("unix://") ? text.substr(7) : text;
+    constexpr std::size_t longest = 107;  // of sockaddr_un
+    if (path.find("://") != path.npos)
+      return {
+          std::nullopt,
+          "must be a path such as `/var/run/docker.sock`, for only a local engine is spoken to, not " + shown(text)};
+    if (path.empty()) return {std::nullopt, "is empty: remove the key for its default"};
+    std::string made = absolute_path(in.folder, path);
+    if (made.size() > longest) return {std::nullopt, "is longer than a socket's path can be, 107 bytes"};
+    return {std::move(made), {}};
+  });
+}
+
+void read_path(const scope& in, const member& entry, std::string& out) {
+  std::string given;
+  read_text(in, entry, given);
+  if (!given.empty()) out = absolute_path(in.folder, given);
+}
+
+void read_namespace(const scope& in, const member& entry, std::string& out) {
+  read_scalar(in, entry, out, [](const std::string& text) -> parsed<std::string> {
+    if (is_dns_label(text)) return {text, {}};
+    return {std::nullopt, "must be the name of a namespace, of a-z, 0-9 and `-`, not " + shown(text)};
+  });
+}
+
+/// A key of one backend's own: noted, so that it can be refused where the backend is another.
+template <pool_backend of, class Read>
+void read_own(const member& entry, draft& out, Read&& read) {
+  out.own.emplace_back(&entry, of);
+  read(out.value.connection);
+}
 
 void read_schedule(const scope& in, const member& entry, draft& out) {
   auto const given =
@@ -79,7 +118,68 @@ constexpr std::array pool_fields{
                    read_decimal(in, e, {0, most_cost}, out.value.cost);
                  }},
     field<draft>{"schedule", read_schedule},
+    field<draft>{"socket",
+                 [](const scope& in, const member& e, draft& out) {
+                   read_own<pool_backend::docker>(e, out, [&](connection& to) { read_socket(in, e, to.socket); });
+                 }},
+    field<draft>{"network",
+                 [](const scope& in, const member& e, draft& out) {
+                   read_own<pool_backend::docker>(e, out, [&](connection& to) { read_text(in, e, to.network); });
+                 }},
+    field<draft>{"namespace",
+                 [](const scope& in, const member& e, draft& out) {
+                   read_own<pool_backend::kubernetes>(e, out,
+                                                      [&](connection& to) { read_namespace(in, e, to.name_space); });
+                 }},
+    field<draft>{"context",
+                 [](const scope& in, const member& e, draft& out) {
+                   read_own<pool_backend::kubernetes>(e, out, [&](connection& to) { read_text(in, e, to.context); });
+                 }},
+    field<draft>{"kubeconfig",
+                 [](const scope& in, const member& e, draft& out) {
+                   read_own<pool_backend::kubernetes>(e, out, [&](connection& to) { read_path(in, e, to.kubeconfig); });
+                 }},
+    field<draft>{"secret",
+                 [](const scope& in, const member& e, draft& out) {
+                   read_own<pool_backend::webhook>(e, out, [&](connection& to) { read_text(in, e, to.secret); });
+                 }},
+    field<draft>{"poll_interval",
+                 [](const scope& in, const member& e, draft& out) {
+                   read_own<pool_backend::webhook>(
+                       e, out, [&](connection& to) { read_duration(in, e, zero::refused, to.poll_interval); });
+                 }},
+    field<draft>{"request_timeout",
+                 [](const scope& in, const member& e, draft& out) {
+                   read_own<pool_backend::webhook>(
+                       e, out, [&](connection& to) { read_duration(in, e, zero::refused, to.request_timeout); });
+                 }},
+    field<draft>{"check_interval",
+                 [](const scope& in, const member& e, draft& out) {
+                   read_own<pool_backend::fixed>(
+                       e, out, [&](connection& to) { read_duration(in, e, zero::refused, to.check_interval); });
+                 }},
+    field<draft>{"resolve_interval",
+                 [](const scope& in, const member& e, draft& out) {
+                   read_own<pool_backend::fixed>(
+                       e, out, [&](connection& to) { read_duration(in, e, zero::refused, to.resolve_interval); });
+                 }},
 };
+
+void check_own_keys(const scope& in, const member& entry, const draft& made) {
+  for (const auto& [key, backend] : made.own) {
+    if (backend == made.value.backend) continue;
+    in.fail(key->at, shown(key->key) + " is a key of pools whose `backend` is `" + to_string(backend) +
+                         "`, but that of " + shown(entry.key) + " is `" + to_string(made.value.backend) +
+                         "`: remove it");
+  }
+  bool const signs =
+      std::any_of(made.own.begin(), made.own.end(), [](const auto& one) { return one.first->key == "secret"; });
+  if (made.value.backend == pool_backend::webhook && !signs) {
+    in.fail(entry.at, "the pool " + shown(entry.key) +
+                          " needs a `secret`, with which requests to the scaler are signed: add one, such as `secret: "
+                          "${SCALER_SECRET}`");
+  }
+}
 
 void check_pool(const scope& in, const member& entry, const draft& made) {
   auto const room = room_of(made.value);
@@ -95,10 +195,6 @@ void check_pool(const scope& in, const member& entry, const draft& made) {
 
 /// Whether `entry` names a pool that can be; otherwise says why not.
 bool check_name(const scope& in, const member& entry) {
-  if (is_one_of(entry.key, other_pools)) {
-    in.fail(entry.at, "the pool " + shown(entry.key) + " is not supported by this version of rouse: remove it");
-    return false;
-  }
   if (is_dns_label(entry.key)) return true;
   in.fail(entry.at, bad_name(entry.key, "a pool's"));
   return false;
@@ -106,11 +202,14 @@ bool check_name(const scope& in, const member& entry) {
 
 void read_pool(const scope& in, const member& entry, pool_draft& out) {
   out.at = {&in.file, entry.at};
+  out.named = true;
   const node* const map = mapping(in, entry);
   if (map == nullptr) return;
   draft made;
+  made.value.backend = out.value.backend;
   std::size_t const before = in.problems.size();
   read_fields(in, *map, "pool", pool_fields, made);
+  check_own_keys(in, entry, made);
   if (in.problems.size() == before) check_pool(in, entry, made);
   made.value.name = entry.key;
   out.value = std::move(made.value);
@@ -140,11 +239,6 @@ std::optional<std::uint32_t> find_pool(const scope& in, mark at, const std::stri
   auto const found = std::find(known.begin(), known.end(), name);
   if (found != known.end()) return static_cast<std::uint32_t>(found - known.begin());
   if (in.found.pools_unread || in.found.refused_pools.contains(name)) return std::nullopt;
-  if (is_one_of(name, other_pools)) {
-    in.fail(at, "the pool " + shown(name) +
-                    " is not supported by this version of rouse: use `local`, or a pool of your own");
-    return std::nullopt;
-  }
   std::vector<std::string_view> const names(known.begin(), known.end());
   std::string_view const near = closest(name, names);
   in.fail(at, "there is no pool " + shown(name) +
@@ -184,6 +278,16 @@ std::optional<unsigned> room_of(const pool& value) {
   return most;
 }
 
+std::vector<pool_draft> known_pools() {
+  std::vector<pool_draft> out(3);
+  out[0].value.name = "local";
+  out[1].value.name = "docker";
+  out[1].value.backend = pool_backend::docker;
+  out[2].value.name = "kubernetes";
+  out[2].value.backend = pool_backend::kubernetes;
+  return out;
+}
+
 void read_pools(const scope& in, const member& entry, std::vector<pool_draft>& out) {
   const node* const map = mapping(in, entry);
   if (map == nullptr) {
@@ -200,12 +304,16 @@ void read_pools(const scope& in, const member& entry, std::vector<pool_draft>& o
       in.found.refused_pools.insert(item.key);
       continue;
     }
-    bool const local = item.key == out.front().value.name;
-    if (!local) {
-      out.emplace_back().value.name = item.key;
+    auto known =
+        std::find_if(out.begin(), out.end(), [&](const pool_draft& one) { return one.value.name == item.key; });
+    if (known == out.end()) {
+      known = out.emplace(out.end());
+      known->value.name = item.key;
       in.found.pools.push_back(item.key);
+      in.found.pool_backends.emplace_back();
     }
-    read_pool(in, item, local ? out.front() : out.back());
+    read_pool(in, item, *known);
+    in.found.pool_backends[static_cast<std::size_t>(known - out.begin())] = known->value.backend;
   }
 }
 

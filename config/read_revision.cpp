@@ -16,7 +16,7 @@ using draft = revision_draft;
 constexpr std::uint64_t most_slots = 1'000'000;
 
 void read_command(const scope& in, const member& entry, draft& out) {
-  out.has_command = true;
+  out.can_run.insert(pool_backend::process);
   const node& value = *entry.value;
   if (value.type == node::kind::scalar && !value.broken) {
     in.fail(entry,
@@ -172,11 +172,13 @@ std::string absolute_path(const std::string& folder, const std::string& path) {
 }
 
 bool read_revision_key(const scope& in, const member& entry, revision_draft& out) {
-  return read_field(in, entry, revision_fields, out);
+  return read_field(in, entry, revision_fields, out) || read_run_key(in, entry, out);
 }
 
 std::vector<std::string_view> revision_keys() {
-  return keys_of(revision_fields);
+  auto all = keys_of(revision_fields);
+  for (std::string_view key : run_keys()) all.push_back(key);
+  return all;
 }
 
 void finish_revision(const scope& in, revision_draft& out) {
@@ -203,6 +205,19 @@ std::uint32_t identity_of(const revision& value) {
     hash.text(content);
   }
   hash.text(value.directory);
+  // Only what is there, so that a key which is new to rouse renames nothing.
+  auto const more = [&](std::string_view key, std::string_view text) {
+    if (text.empty()) return;
+    hash.text(key);
+    hash.text(text);
+  };
+  more("image", value.image);
+  more("deployment", value.deployment);
+  for (const std::string& one : value.endpoints) more("endpoint", one);
+  more("url", value.url);
+  more("port", value.port == 0 ? value.port_name : std::to_string(value.port));
+  more("memory", value.memory == 0 ? "" : std::to_string(value.memory));
+  more("cpu", value.cpu == 0 ? "" : std::to_string(value.cpu));
   return hash.folded();
 }
 
@@ -217,7 +232,8 @@ void add_revision_keys(std::vector<key_section>& out) {
   out.push_back({"function.ready", keys_of(ready_fields)});
   out.push_back({"function.retry", keys_of(retry_fields)});
   out.push_back({"function.outlier", keys_of(outlier_fields)});
-  out.push_back({"revision", keys_of(revision_fields)});
+  out.push_back({"revision", revision_keys()});
+  add_run_keys(out);
   add_scale_keys(out);
 }
 

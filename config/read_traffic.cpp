@@ -38,12 +38,8 @@ void read_revision(const scope& in, const member& function, const member& entry,
     for (const member& key : map->members) {
       if (!read_revision_key(in, key, made)) unknown_key(in, key, "revision");
     }
-    if (!made.has_command) {
-      in.fail(entry.at, "revision " + shown(entry.key) + " of function " + shown(function.key) +
-                            " has no `command`, and neither has the function: add one, such as `command: [python3, "
-                            "app.py]`");
-    }
     finish_revision(in, made);
+    check_run(in, "revision " + shown(entry.key) + " of function " + shown(function.key), entry.at, made);
   }
   made.value.hash = identity_of(made.value);
   out.value.revisions.push_back(std::move(made.value));
@@ -143,11 +139,8 @@ void make_only_revision(const scope& in, const member& function, const revision_
     if (one == nullptr) continue;
     in.fail(one->at, shown(one->key) + " needs `revisions`, between which it chooses: add them, or remove it");
   }
-  if (!out.shared.has_command) {
-    in.fail(function.at,
-            "function " + shown(function.key) + " has no `command`: add one, such as `command: [python3, app.py]`");
-  }
   finish_revision(in, out.shared);
+  check_run(in, "function " + shown(function.key), function.at, out.shared);
   revision& only = out.value.revisions.emplace_back(std::move(out.shared.value));
   only.hash = identity_of(only);
   only.name = automatic_name(function.key, only.hash);

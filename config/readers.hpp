@@ -60,23 +60,35 @@ struct said {
 /// A revision while what it inherits and its own keys are merged, with the places that later checks may have to show.
 struct revision_draft {
   revision value;
-  int level = 0;             ///< see `said`: of what is being read
-  bool has_command = false;  ///< the key was given, right or wrong
+  int level = 0;                   ///< see `said`: of what is being read
+  std::set<pool_backend> can_run;  ///< backends whose key (`command`, `image`, ...) was given, right or wrong
   said min;
   said max;
   said window;
   said panic_window;
   said pools;
+  said endpoints;
+  said port;
+  said resources;
   std::vector<std::pair<place, place>> schedule;  ///< of each entry's `min` and `max`; empty places where not given
 };
 
 /// Reads one key that a revision may have; false when `entry` is none.
 [[nodiscard]] bool read_revision_key(const scope& in, const member& entry, revision_draft& out);
 
+/// Reads one key that says how an instance is run, apart from its command; false when `entry` is none.
+[[nodiscard]] bool read_run_key(const scope& in, const member& entry, revision_draft& out);
+[[nodiscard]] std::vector<std::string_view> run_keys();
+
+/// Whether the revision has what the backends of its pools need. `whose` begins the sentence; `at` is where it is
+/// named.
+void check_run(const scope& in, const std::string& whose, mark at, const revision_draft& of);
+
 /// Checks and completes what depends on several keys of a revision.
 void finish_revision(const scope& in, revision_draft& out);
 
-/// A hash (FNV-1a, 64 bits folded to 32) of command, env and directory, each with its length.
+/// A hash (FNV-1a, 64 bits folded to 32) of command, env and directory, each with its length, and of what else is
+/// given.
 [[nodiscard]] std::uint32_t identity_of(const revision& value);
 
 /// `FUNCTION-` and the hash in 8 hex digits.
@@ -97,10 +109,15 @@ void read_pool_uses(const scope& in, const member& entry, revision_draft& out);
 /// A pool, and where it is bounded.
 struct pool_draft {
   pool value;
-  place at;  ///< of `max_instances`, or of the pool's name
+  place at;            ///< of `max_instances`, or of the pool's name
+  bool named = false;  ///< the file has it
 };
 
-/// Reads the top level's `pools` into `out`, which holds `local` from the beginning, and their names into in.found.
+/// The pools that exist without being named.
+[[nodiscard]] std::vector<pool_draft> known_pools();
+
+/// Reads the top level's `pools` into `out`, which holds known_pools() from the beginning; names and backends go into
+/// in.found.
 void read_pools(const scope& in, const member& entry, std::vector<pool_draft>& out);
 
 /// Most instances of one function, and of one pool: far more than one machine runs, and bounds for sums.
@@ -145,7 +162,7 @@ void read_async(const scope& in, const member& entry, function_draft& out);
 /// Checks the keys of `async` against each other; lowers a `max_body` that nobody set.
 void finish_async(const scope& in, function_draft& out);
 
-/// Reads `defaults`: any key of a function but those of its own (`command`, `revisions`, `traffic`, `lanes`).
+/// Reads `defaults`: any key of a function but those that has_no_default() names.
 void read_defaults(const scope& in, const node& map, function_draft& out);
 
 /// Reads one entry of `functions` on top of `defaults`. nullopt when its name cannot be one; every other problem leaves
@@ -252,6 +269,9 @@ class kafka_checks {
 /// Whether only a function itself can have `key`: no default, no revision.
 [[nodiscard]] bool is_functions_own(std::string_view key);
 
+/// Whether `defaults` cannot have `key`.
+[[nodiscard]] bool has_no_default(std::string_view key);
+
 /// Reads `revisions`, `traffic` and `lanes` of a function, once all its other keys are in `out`.
 struct revision_members {
   const member* revisions = nullptr;
@@ -268,6 +288,7 @@ void add_server_keys(std::vector<key_section>& out);
 void add_pool_keys(std::vector<key_section>& out);
 void add_function_keys(std::vector<key_section>& out);
 void add_revision_keys(std::vector<key_section>& out);
+void add_run_keys(std::vector<key_section>& out);
 void add_scale_keys(std::vector<key_section>& out);
 void add_traffic_keys(std::vector<key_section>& out);
 void add_route_keys(std::vector<key_section>& out);

@@ -50,14 +50,6 @@ TEST_CASE("unknown keys, with what was probably meant") {
 }
 
 TEST_CASE("keys of other versions are refused by name") {
-  for (std::string const key : {"image", "deployment", "endpoints", "url", "port", "resources"}) {
-    INFO(key);
-    std::string const says = "`" + key + "` is not supported by this version of rouse: remove it";
-    CHECK(problems(load(function_with(key + ": x"))) == std::vector<std::string>{"1:31: " + says});
-    CHECK(problems(load("defaults: {" + key + ": x}\n")) == std::vector<std::string>{"1:12: " + says});
-    CHECK(problems(load("functions: {a: {command: [x], revisions: {v1: {" + key + ": x}}}}\n")) ==
-          std::vector<std::string>{"1:48: " + says});
-  }
   for (std::string const key : {"delay", "max_delay", "backoff"}) {
     INFO(key);
     CHECK(problems(load(function_with("retry: {" + key + ": 1s}"))) ==

@@ -178,6 +178,9 @@ std::string defaults_of(const YAML::Node& root, const YAML::Node& object) {
   for (const auto& entry : object["properties"]) {
     if (entry.first.as<std::string>() == "fallback" || entry.first.as<std::string>() == "missed") continue;
     if (entry.first.as<std::string>() == "kafka") continue;
+    // Of other backends than the default.
+    if (entry.first.as<std::string>().ends_with("_interval")) continue;
+    if (entry.first.as<std::string>() == "request_timeout") continue;
     YAML::Node const key = followed(root, entry.second);
     std::string value;
     if (key["properties"]) value = defaults_of(root, key);
@@ -217,7 +220,11 @@ TEST_CASE("all-keys.yaml has every key, with its default") {
   CHECK(keys_of(file["server"]["limits"]) == accepted("server.limits"));
   YAML::Node const function = file["functions"]["hello"];
   YAML::Node const versions = file["functions"]["versions"];
-  CHECK(both(function, versions) == accepted("function"));
+  YAML::Node const wherever = file["functions"]["wherever"];
+  keys all = both(function, versions);
+  all.merge(keys_of(wherever));
+  CHECK(all == accepted("function"));
+  CHECK(keys_of(wherever["resources"]) == accepted("function.resources"));
   CHECK(both(function["scale"], versions["scale"]) == accepted("function.scale"));
   CHECK(keys_of(function["outlier"]) == accepted("function.outlier"));
   CHECK(keys_of(function["rate_limit"]) == accepted("function.rate_limit"));
@@ -225,7 +232,16 @@ TEST_CASE("all-keys.yaml has every key, with its default") {
   CHECK(keys_of(versions["lanes"][0]) == accepted("lane"));
   CHECK(keys_of(versions["pools"][0]) == accepted("pool_use"));
   CHECK(keys_of(versions["scale"]["schedule"][0]) == accepted("scale_window"));
-  CHECK(both(file["pools"]["local"], file["pools"]["night"]) == accepted("pool"));
+  keys pool = both(file["pools"]["local"], file["pools"]["night"]);
+  for (const char* kind : {"docker", "kubernetes", "scaler", "machines"}) pool.merge(keys_of(file["pools"][kind]));
+  CHECK(pool == accepted("pool"));
+  CHECK(got.pools.at(0).connection == config::connection{});
+  CHECK(got.pools.at(3).name == "scaler");
+  CHECK(got.pools.at(4).name == "machines");
+  CHECK(got.pools.at(4).connection == config::connection{});
+  config::connection scaler = got.pools.at(3).connection;
+  scaler.secret.clear();
+  CHECK(scaler == config::connection{});
   CHECK(keys_of(file["pools"]["night"]["schedule"][0]) == accepted("pool_window"));
   CHECK(keys_of(function["queue"]) == accepted("function.queue"));
   CHECK(keys_of(function["async"]) == accepted("function.async"));
@@ -246,7 +262,7 @@ TEST_CASE("all-keys.yaml has every key, with its default") {
   CHECK(keys_of(versions["ready"]) == accepted("function.ready"));
   CHECK(keys_of(file["routes"][0]) == accepted("route"));
   check_default_server(got.server);
-  REQUIRE(got.functions.size() == 2);
+  REQUIRE(got.functions.size() == 3);
   REQUIRE(got.functions[0].name == "hello");
   check_default_pool(got.pools.at(0));
   REQUIRE(got.functions[1].fallback);
@@ -289,9 +305,9 @@ TEST_CASE("the schema and the loader know the same keys") {
       }
     }
   }
-  CHECK(sections.size() == 29);
+  CHECK(sections.size() == 30);
   keys without = accepted("function");
-  for (const char* own : {"command", "revisions", "traffic", "lanes"}) without.erase(own);
+  for (const char* own : {"command", "deployment", "endpoints", "revisions", "traffic", "lanes"}) without.erase(own);
   CHECK(accepted("defaults") == without);
 }
 

@@ -92,16 +92,22 @@ TEST_CASE("pools: impossible keys and values") {
       {"pools: {Idc_1: {}}\n",
        {"1:9: `Idc_1` cannot be a pool's name: use 1 to 63 of a-z, 0-9 and `-`, not beginning or "
         "ending with `-`; did you mean `idc-1`?"}},
-      {"pools: {docker: {}}\n", {"1:9: the pool `docker` is not supported by this version of rouse: remove it"}},
       {"pools: {x: {max_instance: 3}}\n", {"1:13: unknown key `max_instance`: did you mean `max_instances`?"}},
       {"pools: {x: {namespace: f, context: c}}\n",
-       {"1:13: `namespace` is not supported by this version of rouse: remove it", "1:27: `context` is not supported"}},
-      {"pools: {x: {backend: kubernetes}}\n",
-       {"1:22: `backend` is `kubernetes`, which is not supported by this version of rouse: only `process` is"}},
-      {"pools: {x: {backend: docker}, y: {backend: webhook}, z: {backend: static}}\n",
-       {"1:22: `docker`, which is not supported", "1:44: `webhook`, which is not", "1:67: `static`, which is not"}},
-      {"pools: {x: {backend: proces}}\n", {"1:22: must be `process`, not `proces`: did you mean `process`?"}},
-      {"pools: {x: {backend: local}}\n", {"1:22: must be `process`, not `local`"}},
+       {"1:13: `namespace` is a key of pools whose `backend` is `kubernetes`, but that of `x` is `process`: remove it",
+        "1:27: `context` is a key of pools"}},
+      {"pools: {x: {backend: docker, poll_interval: 1s}}\n", {"1:30: `poll_interval` is a key of pools whose"}},
+      {"pools: {docker: {secret: s}}\n", {"1:18: `secret` is a key of pools whose `backend` is `webhook`"}},
+      {"pools: {x: {backend: webhook}}\n", {"1:9: the pool `x` needs a `secret`"}},
+      {"pools: {x: {backend: webhook, secret: ''}}\n", {"1:39: `secret` is empty"}},
+      {"pools: {x: {backend: docker, socket: tcp://h:2375}}\n", {"1:38: `socket` must be a path such as"}},
+      {"pools: {x: {backend: kubernetes, namespace: A_b}}\n", {"1:45: `namespace` must be the name of a namespace"}},
+      {"pools: {x: {backend: static, check_interval: 0s}}\n", {"1:46: `check_interval` "}},
+      {"pools: {x: {backend: proces}}\n",
+       {"1:22: `process`, `docker`, `kubernetes`, `webhook` or `static`, not `proces`: "
+        "did you mean `process`?"}},
+      {"pools: {x: {backend: local}}\n",
+       {"1:22: `process`, `docker`, `kubernetes`, `webhook` or `static`, not `local`"}},
       {"pools: {x: {max_instances: -1, reserved: 5}}\n", {"1:28: `max_instances` must be a whole number from 0"}},
       {"pools: {x: {max_instances: 5, reserved: 6}}\n",
        {"1:41: `reserved` is 6, but the pool has room for 5 instances: raise `max_instances` or lower `reserved`"}},
@@ -123,7 +129,6 @@ TEST_CASE("a function's pools: impossible values") {
   check_all({
       {with(pools, {"pools: [icd]"}), {"3:29: there is no pool `icd`: did you mean `idc`?"}},
       {with(pools, {"pools: [elsewhere]"}), {"3:29: there is no pool `elsewhere`: define it under `pools`"}},
-      {with(pools, {"pools: [kubernetes]"}), {"3:29: the pool `kubernetes` is not supported by this version of rouse"}},
       {with(pools, {"pools: [idc, cloud, idc]"}), {"3:41: the pool `idc` is named twice: remove one"}},
       {with(pools, {"pools: [idc, {name: idc, max: 3}]"}), {"3:41: the pool `idc` is named twice"}},
       {with(pools, {"pools: []"}), {"3:28: `pools` must name at least one pool"}},
@@ -138,7 +143,8 @@ TEST_CASE("a function's pools: impossible values") {
       // A pool with a problem of its own, or that cannot be told, is not missing as well.
       {with("pools: {Idc: {}}", {"pools: [Idc]"}), {"1:9: `Idc` cannot be a pool's name"}},
       {with("pools: 3", {"pools: [idc]"}), {"1:8: `pools` must be a mapping"}},
-      {with("pools: {idc: {backend: docker}}", {"pools: [idc]"}), {"1:24: `backend` is `docker`"}},
+      {with("pools: {idc: {backend: docker}}", {"pools: [idc]"}),
+       {"3:3: function `a` has no `image`, which its pool `idc` (docker) needs"}},
   });
 }
 

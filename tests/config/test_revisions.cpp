@@ -124,7 +124,7 @@ TEST_CASE("one revision needs no traffic; its function needs no command") {
 TEST_CASE("revisions: impossible keys and values") {
   check_all({
       {"functions: {a: {revisions: {v1: {command: [x]}, v2: {}}, traffic: {v1: 1}}}\n",
-       {"1:49: revision `v2` of function `a` has no `command`, and neither has the function"}},
+       {"1:49: revision `v2` of function `a` has no `command`: add one, such as"}},
       {function_with("revisions: {}"), {"1:42: `revisions` must name at least one revision"}},
       {function_with("revisions: []"), {"1:42: `revisions` must be a mapping"}},
       {function_with("revisions: {v1: }"), {"1:43: `v1` has no value"}},
