@@ -1,8 +1,11 @@
 // A function that is up in about two milliseconds: a small epoll server for tests and benches. Answers every GET with
-// 200 and "ok\n" over HTTP/1.1 with keep-alive and pipelining, listens on 127.0.0.1:$PORT, and ends on SIGTERM. Plain
-// system calls and a static link, so that nearly all of its start is the kernel's.
+// 200 and "ok\n" over HTTP/1.1 with keep-alive and pipelining, listens on 127.0.0.1:$PORT ($HOST:$PORT where that is
+// set: in containers and pods), and ends on SIGTERM. Plain system calls and a static link, so that nearly all of its
+// start is the kernel's.
 //
 //   fast_function [BYTES [MILLISECONDS]]    a body of BYTES instead, each answer after MILLISECONDS of (blocking) work
+//
+// A request for /crash ends it with status 7 and a line that says so.
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -27,14 +30,17 @@ struct connection {
   bool last = false;  ///< to be closed once `out` is sent
 };
 
-int listen_on(int port) {
+int listen_on(const char* host, int port) {
   const int s = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   const int on = 1;
   ::setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   sockaddr_in at{};
   at.sin_family = AF_INET;
   at.sin_port = htons(static_cast<in_port_t>(port));
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (::inet_pton(AF_INET, host != nullptr ? host : "127.0.0.1", &at.sin_addr) != 1) {
+    std::fputs("fast_function: HOST is not an IPv4 address\n", stderr);
+    std::exit(1);
+  }
   if (s < 0 || ::bind(s, reinterpret_cast<sockaddr*>(&at), sizeof at) != 0 || ::listen(s, 1024) != 0) {
     std::perror("fast_function: cannot listen on $PORT");
     std::exit(1);
@@ -48,6 +54,10 @@ void answer(connection& c, const std::string& response, useconds_t work) {
     const auto end = c.in.find("\r\n\r\n");
     if (end == std::string::npos) return;
     c.last = c.in.find("Connection: close") < end;
+    if (c.in.find(" /crash ") < end) {
+      std::fputs("fast_function: crash\n", stderr);
+      std::_Exit(7);
+    }
     c.in.erase(0, end + 4);
     if (work > 0) ::usleep(work);
     c.out += response;
@@ -88,7 +98,9 @@ int main(int argc, char** argv) {
   const std::string response =
       "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
       body;
-  const int server = listen_on(std::atoi(port));
+  // The first process of a container has no default for signals.
+  if (::getpid() == 1) std::signal(SIGTERM, [](int) { std::_Exit(0); });
+  const int server = listen_on(std::getenv("HOST"), std::atoi(port));
   const int poll = ::epoll_create1(EPOLL_CLOEXEC);
   epoll_event event{};
   event.events = EPOLLIN;
