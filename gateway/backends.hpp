@@ -13,6 +13,7 @@
 #include "activator/backend/process/process_backend.hpp"
 #include "activator/backend_table.hpp"
 #include "activator/backend_thread.hpp"
+#include "gateway/owner_name.hpp"
 
 namespace rouse::gateway {
 
@@ -32,9 +33,13 @@ class backends {
   [[nodiscard]] std::shared_ptr<activator::backend> make(const config::pool& of);
 
  private:
+  [[nodiscard]] const std::string& owner();
+  [[nodiscard]] std::shared_ptr<activator::backend> make_kubernetes(const config::pool& of);
+
   surroundings around_;
   activator::backend_thread thread_;
   std::shared_ptr<activator::backend> processes_;
+  std::unique_ptr<owner_name> owner_;  ///< once a backend needs it
 };
 
 }  // namespace rouse::gateway

@@ -28,6 +28,9 @@ std::string host_name() {
   return ::gethostname(text.data(), text.size() - 1) == 0 ? text.data() : "rouse";
 }
 
+/// Problems of a single Deployment are kept by its name after this.
+const std::string of_one = "~";
+
 std::string identity_of(const kubernetes_settings& settings) {
   std::string owner = settings.owner;
   if (owner.empty()) {
@@ -53,7 +56,7 @@ struct kubernetes_backend::impl {
                .may_write = [this] { return lease && lease->holds(); },
                .note = settings.note,
                .ended = [this](std::uint64_t id) { whose.erase(id); },
-               .trouble = [this](const std::string& of, const std::string& what) { trouble("deployment " + of, what); }},
+               .trouble = [this](const std::string& of, const std::string& what) { trouble(of_one + of, what); }},
         retry(io) {
     boost::asio::post(io, [this, alive = std::weak_ptr<int>(alive_)] {
       if (!alive.expired()) reach_out();
@@ -240,9 +243,12 @@ struct kubernetes_backend::impl {
 
   void tell() {
     state.problem = problems.empty() ? std::string() : problems.begin()->second;
-    std::string why = state.problem;
-    if (state.standby) why = "another rouse (" + lease->holder() + ") works namespace " + with->name_space();
-    for (const auto& [name, one] : controls) one->set_problem(why);
+    // What is wrong with one Deployment keeps no other from starting.
+    away.clear();
+    for (const auto& [source, what] : problems)
+      if (away.empty() && !source.starts_with(of_one)) away = what;
+    if (state.standby) away = "another rouse (" + lease->holder() + ") works namespace " + with->name_space();
+    for (const auto& [name, one] : controls) one->set_problem(away);
     if (state == told) return;
     told = state;
     boost::asio::post(io, [this, state = state, alive = std::weak_ptr<int>(alive_)] {
@@ -256,7 +262,7 @@ struct kubernetes_backend::impl {
     auto& one = controls[name];
     if (one) return *one;
     one = std::make_unique<deployment_control>(around, name);
-    one->set_problem(told.problem);
+    one->set_problem(away);
     return *one;
   }
 
@@ -289,6 +295,7 @@ struct kubernetes_backend::impl {
   boost::asio::steady_timer retry;
   std::map<std::string, std::string> problems;  ///< by what they are of
   activator::backend_state state, told;
+  std::string away;  ///< why nothing moves for any Deployment; empty: it does
   std::unique_ptr<api> with;
   std::unique_ptr<lease_keeper> lease;
   std::unique_ptr<resource_watch> pods, slices, deployments;
