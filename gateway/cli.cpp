@@ -109,17 +109,27 @@ void print_notes(const json& function, cli_io& io) {
 void print_pools(const std::string& body, cli_io& io) {
   const auto parsed = json::parse(body);
   const auto& pools = parsed.at("pools");
-  if (pools.size() == 1 && pools[0].at("max_instances").is_null() && pools[0].at("cordoned") == false) return;
+  if (pools.size() == 1 && pools[0].at("max_instances").is_null() && pools[0].at("cordoned") == false &&
+      pools[0].at("problem").is_null() && pools[0].at("standby") == false)
+    return;
   table list({{"POOL"}, {"BACKEND"}, {"INSTANCES", true}, {"MAX", true}, {"COST", true}, {"STATE"}});
   for (const auto& pool : pools) {
     const bool cordoned = pool.at("cordoned") == true;
+    const bool standby = pool.at("standby") == true;
+    const bool fails = !pool.at("problem").is_null();
     list.add({shown(pool.at("name")), shown(pool.at("backend")), shown(pool.at("instances")),
               shown(pool.at("max_instances")), fmt::format("{:.2f}", pool.at("cost_total").get<double>()),
-              cordoned ? "cordoned" : "open"},
-             cordoned ? table::tone::bad : table::tone::plain);
+              cordoned  ? "cordoned"
+              : standby ? "standby"
+              : fails   ? "in trouble"
+                        : "open"},
+             cordoned || standby || fails ? table::tone::bad : table::tone::plain);
   }
   io.out << '\n';
   list.print(io.out, io.colour);
+  for (const auto& pool : pools) {
+    if (!pool.at("problem").is_null()) io.out << shown(pool.at("name")) << ": " << shown(pool.at("problem")) << '\n';
+  }
 }
 
 table functions_table() {
@@ -136,8 +146,9 @@ table functions_table() {
 void print_details(const json& function, cli_io& io) {
   table instances({{"INSTANCE"}, {"STATE"}, {"ADDRESS"}, {"IN FLIGHT", true}, {"AGE", true}});
   for (const auto& one : function.at("instances")) {
-    instances.add({shown(one.at("name")), shown(one.at("state")), shown(one.at("address")), shown(one.at("in_flight")),
-                   rough(one.at("age_ms").get<std::int64_t>())});
+    const auto progress = one.at("progress").is_null() ? "" : ": " + shown(one.at("progress"));
+    instances.add({shown(one.at("name")), shown(one.at("state")) + progress, shown(one.at("address")),
+                   shown(one.at("in_flight")), rough(one.at("age_ms").get<std::int64_t>())});
   }
   io.out << '\n';
   if (function.at("instances").empty()) {

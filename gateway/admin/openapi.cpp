@@ -19,6 +19,7 @@ constexpr std::string_view openapi_text = R"({
         "pool": {"type": "string"}, "revision": {"type": "string"},
         "state": {"type": "string", "description": "starting, ready, ejected, frozen, draining, stopping"},
         "address": {"type": "string", "nullable": true}, "in_flight": {"type": "integer"},
+        "progress": {"type": "string", "nullable": true, "description": "of its start, where the backend tells"},
         "age_ms": {"type": "integer"}}},
       "Decision": {"type": "object", "properties": {
         "at": {"type": "string", "format": "date-time"}, "from": {"type": "integer"}, "to": {"type": "integer"},
@@ -51,7 +52,9 @@ constexpr std::string_view openapi_text = R"({
         "max_instances": {"type": "integer", "nullable": true, "description": "in force now; null: no bound"},
         "reserved": {"type": "integer"}, "cost": {"type": "number", "description": "of one instance-hour"},
         "cost_total": {"type": "number", "description": "instance-hours, at least the reserved ones, x cost"},
-        "cordoned": {"type": "boolean"}}},
+        "cordoned": {"type": "boolean"},
+        "standby": {"type": "boolean", "description": "another rouse works it"},
+        "problem": {"type": "string", "nullable": true, "description": "what is wrong with its backend"}}},
       "Choice": {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": false, "properties": {
         "owner": {"type": "string", "description": "all of this trigger or function"},
         "id": {"type": "integer", "description": "this one"}}},

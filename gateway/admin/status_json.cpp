@@ -32,6 +32,7 @@ json to_json(const activator::instance_status& instance) {
   out["pool"] = instance.pool;
   out["state"] = instance.state;
   out["address"] = instance.address.empty() ? json() : json(instance.address);
+  out["progress"] = instance.progress.empty() ? json() : json(instance.progress);
   out["in_flight"] = instance.in_flight;
   out["age_ms"] = instance.age.count();
   return out;
@@ -128,6 +129,8 @@ json to_json(const activator::pool_status& pool) {
   out["cost"] = pool.cost;
   out["cost_total"] = pool.cost_total;
   out["cordoned"] = pool.cordoned;
+  out["standby"] = pool.standby;
+  out["problem"] = pool.problem.empty() ? json() : json(pool.problem);
   return out;
 }
 

@@ -1,17 +1,30 @@
 #pragma once
 // What every backend must do, whatever it runs. A backend's test program makes a fixture and calls
-// backend_contract<F>() inside a TEST_CASE. The fixture is constructed as F(boost::asio::io_context&,
+// backend_contract<F>() inside a TEST_CASE. Not every backend can do everything: `F::can` says what this one can, and
+// the parts of the contract that need more are left out. The fixture is constructed as F(boost::asio::io_context&,
 // backend_listener&) and has:
 //
+//   static constexpr abilities can;
 //   backend& get();               the backend under test
 //   void destroy();               destroys it, whatever runs
-//   start_spec starts();          listens soon and answers GET / with 200
-//   start_spec ends_itself();     the same, and ends on its own a little later
-//   start_spec ticks();           the same as starts(), writes lines all the time, and when it is asked to end the line
-//   "bye";
-//                                 only asked for where can_freeze()
-//   start_spec dies();            writes the line "dying" and ends before it listens
+//   start_spec starts();          listens soon and answers GET / with 200. As all that follow, with the same key
+//   start_spec ends_itself();     the same, and ends on its own a little later, or when crash() is called
+//   void crash(const router::address&);   ends what listens there from outside, where it does not end on its own
+//   start_spec dies();            ends before it listens; writes the line "dying" where can.write
 //   start_spec never_listens();   runs, but not as it should; its start_timeout is under a second
+//   start_spec slow();            answers after about half a second; ignores being asked to end politely
+//
+// and where `can` says so
+//
+//   start_spec ticks();           where can_freeze(): the same as starts(), writes lines all the time, and when it is
+//                                 asked to end the line "bye"
+//   void restart();               ended, or can.adopt: as if rouse was killed and started again: the backend is gone
+//                                 without a word and another one there, in the same surroundings
+//   std::size_t running();        can.adopt: instances of starts() that exist, however they came to be
+//   void make_full();             can.be_full: the next start finds no room
+//   void make_room();
+//   void cut();                   can.be_away: what it talks to does not answer any more
+//   void restore();
 //
 // The contract chooses the ids.
 
@@ -39,6 +52,17 @@
 #include "activator/backend/backend.hpp"
 
 namespace rouse::activator::contract {
+
+/// What a backend can do beside starting and stopping.
+struct abilities {
+  bool end = true;       ///< stop() ends the instance; else it only is not used any more
+  bool write = true;     ///< tells what instances write
+  bool time_out = true;  ///< has instances that may listen too late
+  bool adopt = false;    ///< instances outlive it and are found by the next one; else they end with it
+  bool sweep = false;    ///< ends instances of revisions that are not served any more
+  bool be_full = false;  ///< can be without room
+  bool be_away = false;  ///< talks to something that can be away
+};
 
 /// Keeps everything that a backend reports, and notices what no backend may do.
 class recorder final : public backend_listener {
@@ -140,18 +164,24 @@ inline int dial(const router::address& where) {
   return -1;
 }
 
-/// The status line's code of GET / on a connected socket, which is closed; 0 when there is no answer within five
-/// seconds.
-inline int get_status(int s) {
+/// GET / on a connected socket: ask() sends it; answer() is the code of the status line, 0 when there is none within
+/// five seconds, and closes it.
+inline void ask(int s) {
   ::fcntl(s, F_SETFL, ::fcntl(s, F_GETFL) & ~O_NONBLOCK);
   const timeval patience{5, 0};
   ::setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   const std::string request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
   ::send(s, request.data(), request.size(), MSG_NOSIGNAL);
+}
+inline int answer(int s) {
   std::string head(12, '\0');
   const ssize_t n = ::recv(s, head.data(), head.size(), MSG_WAITALL);
   ::close(s);
   return n == 12 && head.compare(0, 7, "HTTP/1.") == 0 ? std::stoi(head.substr(9)) : 0;
+}
+inline int get_status(int s) {
+  ask(s);
+  return answer(s);
 }
 
 template <class Fixture>
@@ -159,16 +189,38 @@ class bench {
  public:
   bench() : fixture(control, heard) {}
 
-  std::uint64_t start(start_spec spec) {
+  /// As the activator does before the first start, and after it was restarted.
+  void serve(const run_spec& spec) {
+    heard.inside_call = true;
+    fixture.get().serve(spec);
+    fixture.get().all_served();
+    heard.inside_call = false;
+    served_ = true;
+  }
+  std::uint64_t start(start_spec spec, std::string found = {}) {
+    if (!served_) serve(spec);
     spec.id = ++last_id_;
+    spec.instance = spec.revision + "-" + std::to_string(spec.id);
+    spec.found = std::move(found);
     heard.inside_call = true;
     fixture.get().start(spec);
     heard.inside_call = false;
     return spec.id;
   }
+  /// rouse is killed and comes back; nothing is served yet.
+  void restart() {
+    fixture.restart();
+    heard.found.clear();
+    served_ = false;
+  }
   void stop(std::uint64_t id, std::chrono::milliseconds grace) {
     heard.inside_call = true;
     fixture.get().stop(id, grace);
+    heard.inside_call = false;
+  }
+  void let_go(std::uint64_t id, std::chrono::milliseconds grace) {
+    heard.inside_call = true;
+    fixture.get().let_go(id, grace);
     heard.inside_call = false;
   }
   void freeze(std::uint64_t id) {
@@ -204,12 +256,27 @@ class bench {
     return run_until(control, [&] { return of(id).exits > 0; });
   }
 
+  /// Until nothing listens there any more.
+  bool refuses(const router::address& where) {
+    return run_until(control, [&] {
+      const int s = dial(where);
+      if (s >= 0) ::close(s);
+      return s < 0;
+    });
+  }
+  /// Until an instance was found that nobody started; its name.
+  std::string found() {
+    REQUIRE(run_until(control, [&] { return !heard.found.empty(); }));
+    return heard.found.front().second;
+  }
+
   boost::asio::io_context control{1};
   recorder heard;
   Fixture fixture;
 
  private:
   std::uint64_t last_id_ = 0;
+  bool served_ = false;
 };
 
 /// What must hold of every instance, however its life went, once it has ended.
@@ -281,6 +348,142 @@ void freeze_contract(bench<Fixture>& on) {
   CHECK(on.of(id).exits == 1);
 }
 
+/// rouse comes back, in whatever way it went.
+template <class Fixture>
+void restart_contract(bench<Fixture>& on) {
+  using std::chrono::milliseconds;
+  const auto first = on.start(on.fixture.starts());
+  REQUIRE(on.ready(first));
+  const auto where = on.of(first).where;
+  if (const int probe = std::exchange(on.of(first).probe_socket, -1); probe >= 0) ::close(probe);
+  if constexpr (!Fixture::can.adopt) {
+    on.restart();
+    CHECK(on.refuses(where));
+    const auto next = on.start(on.fixture.starts());
+    REQUIRE(on.ready(next));
+    on.stop(next, milliseconds(0));
+    REQUIRE(on.ended(next));
+  } else {
+    bool let_go = false;
+    SECTION("after it was killed") {
+      on.restart();
+    }
+    SECTION("after it had let go") {
+      on.let_go(first, milliseconds(5000));
+      REQUIRE(on.ended(first));
+      check_end(on.of(first));
+      CHECK(on.of(first).exit.reason == "kept");
+      CHECK(on.of(first).exit.was_asked);
+      CHECK(get_status(dial(where)) == 200);
+      let_go = true;
+      on.restart();
+    }
+    SECTION("what is found can be taken over") {
+      if (!let_go) on.restart();
+      on.serve(on.fixture.starts());
+      const auto name = on.found();
+      CHECK(on.heard.found.front().first == on.fixture.starts().key);
+      const auto taken = on.start(on.fixture.starts(), name);
+      REQUIRE(on.ready(taken));
+      CHECK(on.of(taken).where.bytes == where.bytes);
+      CHECK(on.of(taken).where.port == where.port);
+      CHECK(on.fixture.running() == 1);
+      CHECK(on.heard.found.size() == 1);
+      on.stop(taken, milliseconds(5000));
+      REQUIRE(on.ended(taken));
+      CHECK(on.refuses(where));
+      CHECK(on.fixture.running() == 0);
+    }
+    SECTION("what is found serves a start that waits, and is not doubled") {
+      if (!let_go) on.restart();
+      const auto again = on.start(on.fixture.starts());
+      REQUIRE(on.ready(again));
+      CHECK(on.of(again).where.bytes == where.bytes);
+      CHECK(on.fixture.running() == 1);
+      CHECK(on.heard.found.empty());
+      on.stop(again, milliseconds(0));
+      REQUIRE(on.ended(again));
+      CHECK(on.refuses(where));
+    }
+    if constexpr (Fixture::can.sweep) {
+      SECTION("what is not served any more is ended") {
+        if (!let_go) on.restart();
+        auto other = on.fixture.starts();
+        other.key += 1;
+        other.revision += "-next";
+        other.hash += 1;
+        on.serve(other);
+        CHECK(on.refuses(where));
+        CHECK(run_until(on.control, [&] { return on.fixture.running() == 0; }));
+        CHECK(on.heard.found.empty());
+      }
+      SECTION("what was found and is forgotten is ended") {
+        if (!let_go) on.restart();
+        on.serve(on.fixture.starts());
+        on.found();
+        on.fixture.get().forget(on.fixture.starts().key);
+        CHECK(on.refuses(where));
+        CHECK(run_until(on.control, [&] { return on.fixture.running() == 0; }));
+      }
+    }
+  }
+}
+
+/// What it talks to does not answer for a while: what is ready is not touched by that.
+template <class Fixture>
+void away_contract(bench<Fixture>& on) {
+  using std::chrono::milliseconds;
+  const auto kept = on.start(on.fixture.starts());
+  const auto ended = on.start(on.fixture.starts());
+  REQUIRE(on.ready(kept));
+  REQUIRE(on.ready(ended));
+  on.fixture.cut();
+  auto spec = on.fixture.starts();
+  spec.start_timeout = milliseconds(1500);
+  const auto late = on.start(spec);
+  on.stop(ended, milliseconds(0));
+  REQUIRE(on.ended(late));
+  check_end(on.of(late));
+  CHECK(on.of(late).exit.reason == "unavailable");
+  CHECK(run_until(on.control, [&] { return !on.heard.state.problem.empty(); }));
+  CHECK(on.of(kept).exits == 0);
+  CHECK_FALSE(on.of(kept).leaving);
+  CHECK(get_status(dial(on.of(kept).where)) == 200);
+
+  on.fixture.restore();
+  CHECK(run_until(on.control, [&] { return on.heard.state.problem.empty(); }));
+  REQUIRE(on.ended(ended));
+  CHECK(on.refuses(on.of(ended).where));
+  const auto next = on.start(on.fixture.starts());
+  REQUIRE(on.ready(next));
+  CHECK(on.of(kept).exits == 0);
+  CHECK(get_status(dial(on.of(kept).where)) == 200);
+  for (const auto id : {kept, next}) on.stop(id, milliseconds(0));
+  for (const auto id : {kept, next}) REQUIRE(on.ended(id));
+}
+
+template <class Fixture>
+void full_contract(bench<Fixture>& on) {
+  on.fixture.make_full();
+  const auto refused = on.start(on.fixture.starts());
+  REQUIRE(on.ended(refused));
+  check_end(on.of(refused));
+  CHECK(on.of(refused).exit.reason == "no-capacity");
+  CHECK_FALSE(on.of(refused).exit.was_asked);
+  on.fixture.make_room();
+  // The activator asks again after a while, and so may the backend's own view of things be a little old.
+  std::uint64_t id = 0;
+  for (int i = 0; i < 20; ++i) {
+    id = on.start(on.fixture.starts());
+    if (on.ready(id)) break;
+    run_until(
+        on.control, [] { return false; }, std::chrono::milliseconds(250));
+  }
+  REQUIRE(on.of(id).ready == 1);
+  on.stop(id, std::chrono::milliseconds(0));
+  REQUIRE(on.ended(id));
+}
+
 template <class Fixture>
 void backend_contract() {
   using std::chrono::milliseconds;
@@ -300,9 +503,13 @@ void backend_contract() {
     REQUIRE(on.ended(id));
     check_end(on.of(id));
     CHECK(on.of(id).exit.was_asked);
-    CHECK(dial(where) == -1);
+    if (Fixture::can.end) {
+      CHECK(on.refuses(where));
+    } else {
+      CHECK(get_status(dial(where)) == 200);
+    }
   }
-  SECTION("one that dies before it listens says why, at once, and was never ready") {
+  SECTION("one that dies before it listens says why, soon, and was never ready") {
     auto spec = on.fixture.dies();
     spec.start_timeout = std::chrono::seconds(60);
     const auto id = on.start(spec);
@@ -310,24 +517,44 @@ void backend_contract() {
     check_end(on.of(id));
     CHECK(on.of(id).ready == 0);
     CHECK_FALSE(on.of(id).exit.was_asked);
-    REQUIRE_FALSE(on.of(id).exit.last_lines.empty());
-    CHECK(on.of(id).exit.last_lines.back() == "dying");
-    CHECK(on.of(id).lines == on.of(id).exit.last_lines);
+    if (Fixture::can.write) {
+      REQUIRE_FALSE(on.of(id).exit.last_lines.empty());
+      CHECK(on.of(id).exit.last_lines.back() == "dying");
+      CHECK(on.of(id).lines == on.of(id).exit.last_lines);
+    }
   }
-  SECTION("one that never listens is ended at its start_timeout") {
-    const auto id = on.start(on.fixture.never_listens());
+  if (Fixture::can.time_out) {
+    SECTION("one that never listens is ended at its start_timeout") {
+      const auto id = on.start(on.fixture.never_listens());
+      REQUIRE(on.ended(id));
+      check_end(on.of(id));
+      CHECK(on.of(id).exit.reason == "timeout");
+      CHECK_FALSE(on.of(id).exit.was_asked);
+    }
+  }
+  SECTION("one that is asked to end while it works has its grace to finish") {
+    const auto id = on.start(on.fixture.slow());
+    REQUIRE(on.ready(id));
+    if (const int probe = std::exchange(on.of(id).probe_socket, -1); probe >= 0) ::close(probe);
+    const int busy = dial(on.of(id).where);
+    REQUIRE(busy >= 0);
+    ask(busy);
+    on.stop(id, milliseconds(20'000));
+    settle(on.control);
+    CHECK(answer(busy) == 200);
+    on.stop(id, milliseconds(0));
     REQUIRE(on.ended(id));
     check_end(on.of(id));
-    CHECK(on.of(id).exit.reason == "timeout");
-    CHECK_FALSE(on.of(id).exit.was_asked);
+    if (Fixture::can.end) CHECK(on.refuses(on.of(id).where));
   }
   SECTION("one that ends on its own after it was ready is reported though nobody asked") {
     const auto id = on.start(on.fixture.ends_itself());
     REQUIRE(on.ready(id));
+    on.fixture.crash(on.of(id).where);
     REQUIRE(on.ended(id));
     check_end(on.of(id));
     CHECK_FALSE(on.of(id).exit.was_asked);
-    CHECK(dial(on.of(id).where) == -1);
+    CHECK(on.refuses(on.of(id).where));
   }
   SECTION("stop() works at any moment of a start, and any number of times") {
     const auto at_once = on.start(on.fixture.starts());
@@ -367,6 +594,21 @@ void backend_contract() {
   if (on.fixture.get().can_freeze()) {
     SECTION("frozen") {
       freeze_contract(on);
+    }
+  }
+  if constexpr (Fixture::can.end || Fixture::can.adopt) {
+    SECTION("restarted") {
+      restart_contract(on);
+    }
+  }
+  if constexpr (Fixture::can.be_full) {
+    SECTION("full") {
+      full_contract(on);
+    }
+  }
+  if constexpr (Fixture::can.be_away) {
+    SECTION("away") {
+      away_contract(on);
     }
   }
   SECTION("a destroyed backend reports nothing any more") {

@@ -1,13 +1,17 @@
 #pragma once
 // A process backend with its keeper and a recorder, for the tests beside this file.
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "activator/backend/process/keeper.hpp"
@@ -40,11 +44,38 @@ inline activator::start_spec odd(std::vector<std::string> mode) {
 template <freezing Way>
 class process_fixture_by {
  public:
+  static constexpr activator::contract::abilities can{.be_full = true};
+
   process_fixture_by(boost::asio::io_context& control, activator::backend_listener& listener)
-      : keeper(keeper::fork_keeper()),
-        backend(std::make_unique<process_backend>(control, keeper.socket(), listener, options())) {}
+      : control_(control), listener_(listener), keeper(keeper::fork_keeper()) {
+    begin();
+  }
   activator::backend& get() { return *backend; }
   void destroy() { backend.reset(); }
+  /// The keeper's end is rouse's.
+  void restart() {
+    backend.reset();
+    keeper = keeper::fork_keeper();
+    begin();
+  }
+  /// Every port is somebody else's.
+  void make_full() {
+    for (unsigned port = ports.first; port <= ports.last; ++port) {
+      const int s = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      sockaddr_in at{};
+      at.sin_family = AF_INET;
+      at.sin_port = htons(static_cast<in_port_t>(port));
+      at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+      static_cast<void>(::bind(s, reinterpret_cast<sockaddr*>(&at), sizeof at));
+      ::listen(s, 1);
+      taken.push_back(s);
+    }
+  }
+  void make_room() {
+    for (const int s : std::exchange(taken, {})) ::close(s);
+  }
+  void crash(const router::address&) {}
+  activator::start_spec slow() { return spec_of({"/bin/sh", "-c", "trap '' TERM; exec " + fast_function + " 3 500"}); }
   activator::start_spec starts() { return spec_of({fast_function}); }
   activator::start_spec ends_itself() { return odd({"brief"}); }
   activator::start_spec ticks() { return odd({"ticks"}); }
@@ -58,10 +89,23 @@ class process_fixture_by {
   process_options options() {
     process_options made;
     made.freeze_by = Way;
+    made.ports = ports;
     made.note = [this](const std::string& text) { notes.push_back(text); };
     return made;
   }
 
+  /// Twenty ports, so that all can be taken.
+  static port_range some_ports() {
+    const auto all = default_ports();
+    const auto first = all.first + static_cast<unsigned>(::getpid()) * 20U % (all.last - all.first - 20U);
+    return {static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(first + 19)};
+  }
+  void begin() { backend = std::make_unique<process_backend>(control_, keeper.socket(), listener_, options()); }
+
+  boost::asio::io_context& control_;
+  activator::backend_listener& listener_;
+  const port_range ports = some_ports();
+  std::vector<int> taken;
   std::vector<std::string> notes;  ///< what the backend had to say about freezing
   keeper_handle keeper;
   std::unique_ptr<process_backend> backend;
