@@ -62,7 +62,6 @@ void deployment_control::start(const activator::start_spec& spec) {
     of_.start_found(spec.id, spec.found, now, spec.start_timeout);
   } else {
     of_.start(spec.id, now, spec.start_timeout);
-    if (of_.known() && is_missing()) of_.impossible("missing", missing_in_words(), now);
   }
   schedule();
 }
@@ -90,8 +89,9 @@ void deployment_control::look_at_deployment() {
   const auto now = steady_clock::now();
   const deployment* is = around_.view.find_deployment(name_);
   if (!is) {
-    if (!of_.known()) of_.standing(0, now);
-    of_.impossible("missing", missing_in_words(), now);
+    // Starts wait a moment, for what was created just now may be news on its way.
+    of_.refused("missing", missing_in_words(), now);
+    of_.standing(0, now);
   } else if (is->version >= version_) {
     if (of_.known() && version_ != 0 && is->replicas != of_.count() && is->replicas != asked_ &&
         !std::exchange(noted_others_, true))
@@ -329,9 +329,9 @@ void deployment_control::try_again(const response& answer, const std::string& do
     troubled_ = true;
     around_.trouble(name_, words);
     of_.impossible("forbidden", words, now);
-  } else if (answer.status == 404) {
-    of_.impossible("missing", missing_in_words(), now);
-  } else if (answer.status >= 400 && answer.status < 500 && answer.status != 409 && answer.status != 429) {
+  } else if (answer.status >= 400 && answer.status < 500 && answer.status != 404 && answer.status != 409 &&
+             answer.status != 429) {
+    // 404: it was deleted, which the watch tells.
     of_.impossible("rejected", refusal_in_words(answer, doing, around_.reach()->name_space()), now);
   }
   retrying_ = true;

@@ -230,6 +230,7 @@ struct kubernetes_backend::impl {
     for (auto* one : {pods.get(), slices.get(), deployments.get()})
       if (one) one->hurry();
     if (lease) lease->hurry();
+    for (const auto& [name, one] : controls) one->go_on();
   }
 
   void trouble(const std::string& source, const std::string& what) {
@@ -322,7 +323,8 @@ void kubernetes_backend::forget(std::uint32_t key) {
 }
 
 void kubernetes_backend::start(const activator::start_spec& spec) {
-  if (impl_->names.count(spec.key) == 0) impl_->serve(spec);
+  if (const auto at = impl_->names.find(spec.key); at == impl_->names.end() || at->second != spec.deployment)
+    impl_->serve(spec);
   auto& one = impl_->control_of(spec.deployment);
   impl_->whose[spec.id] = &one;
   one.start(spec);
