@@ -30,7 +30,19 @@ struct fake_backend final : activator::backend {
   std::vector<std::uint64_t> frozen;  ///< ids, in order
   std::vector<std::uint64_t> thawed;
   std::function<void()> on_stop;
+  std::vector<activator::run_spec> served;
+  std::vector<std::uint32_t> forgot;  ///< keys, in order
+  int told_all = 0;
+  bool keeps = false;  ///< instances may outlive it
+  std::vector<std::uint64_t> let_go_of;
 
+  void serve(const activator::run_spec& spec) override { served.push_back(spec); }
+  void forget(std::uint32_t key) override { forgot.push_back(key); }
+  void all_served() override { ++told_all; }
+  void let_go(std::uint64_t id, std::chrono::milliseconds grace) override {
+    if (!keeps) return stop(id, grace);
+    let_go_of.push_back(id);
+  }
   void start(const activator::start_spec& spec) override { starts.push_back(spec); }
   void stop(std::uint64_t id, std::chrono::milliseconds grace) override {
     stops.push_back({id, grace});

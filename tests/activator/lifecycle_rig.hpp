@@ -32,7 +32,9 @@ struct lifecycle_rig {
     config.concurrency = 1;
     config.scale.utilization = 1;  // a request for each instance: numbers that can be read
     change(config);
-    backends.use(activator::always(backend));
+    backends.use([this](const config::pool& of) {
+      return activator::always(of.connection.network == "other" ? other : backend)(of);
+    });
     pools = std::move(pools_given);
     book.configure(pools, now, around.wall());
     backends.configure(pools, book);
@@ -140,6 +142,7 @@ struct lifecycle_rig {
   double random = 0.5;
   readable_log log;
   fake_backend backend;
+  fake_backend other;  ///< of pools on the network `other`
   fake_plane plane;
   bool demanded = false;
   activator::mailbox box{[] {}};

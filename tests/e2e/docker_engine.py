@@ -8,9 +8,10 @@
 listens on $PORT of all addresses, is what it runs unless a command says otherwise.
 
 dockerd, its containerd and all containers live in process, mount and network namespaces of their own, which end with the test
-program, however it ends. Images are kept in the cache (docker-N: a data-root for each of those that run at a time), containers
-and networks are not: what a killed run left of them is removed at the next start. Needs root and Debian's docker.io, which
-`./dev test` installs; without them a test fails.
+program, however it ends; what they write is in memory. An engine for builds (`engine(outside=True)`) keeps its images in the cache
+(docker-N: a data-root for each of those that run at a time), so that a build finds the layers of the one before; containers and
+networks that a killed run left are removed at the next start. Needs root and Debian's docker.io, which `./dev test` installs;
+without them a test fails.
 """
 
 import fcntl
@@ -30,7 +31,7 @@ _MOST_KIB = 6 << 20
 # What runs as the first process of the namespaces: keeps them, and reaps what loses its parent there. Sockets of shims
 # and the like have fixed places below /run, which everybody shares otherwise.
 _INIT = r"""
-for folder in /run/containerd /run/docker; do mkdir -p "$folder"; mount -t tmpfs none "$folder"; done
+for folder in /run/containerd /run/docker "$@"; do mkdir -p "$folder"; mount -t tmpfs none "$folder"; done
 echo ready
 exec docker-init -s -- sleep infinity
 """
@@ -57,7 +58,8 @@ class _UnixConnection(http.client.HTTPConnection):
 
 class Engine:
     """One dockerd. `outside`: it is on the machine's own network, with a bridge of its own, so that builds with
-    `network="host"` reach package archives; else it is in the test program's own network (own_network.py)."""
+    `--network=host` reach package archives, and a data-root that is kept; else it is in the test program's own network
+    (own_network.py), and a disk that is slow to sync does not matter."""
 
     def __init__(self, outside=False):
         for program in ("dockerd", "containerd", "docker-init", "unshare", "ip"):
@@ -72,8 +74,10 @@ class Engine:
         self.path = Path(self.folder.name)
         self.socket = str(self.path / "docker.sock")
         self.host = f"unix://{self.socket}"
-        self.number, self._lock = _take_data_root()
-        self.data_root = own_network.cache_folder() / f"docker-{self.number}"
+        self.number, self._lock = _take_number()
+        self.data_root = own_network.cache_folder() / f"docker-{self.number}" if outside else self.path / "data"
+        if self.data_root.exists() and _size_kib(self.data_root) > _MOST_KIB:
+            shutil.rmtree(self.data_root)
         self.cgroup = f"/rouse-test-{self.number}"
         self.bridge = f"rouse-test{self.number}"
         self.init = self.process = None
@@ -86,9 +90,13 @@ class Engine:
         self._remove_cgroups()
         self._make_bridge()
         command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"]
+        log = self._open_log()
+        in_memory = [] if self.outside else [str(self.data_root)]
         self.init = subprocess.Popen(
-            [*command, "sh", "-ec", _INIT], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._open_log(), env=_environment()
-        )
+            [*command, "sh", "-ec", _INIT, "init", *in_memory],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=_environment(),
+        )  # fmt: skip
+        log.close()
         if self.init.stdout.readline() != b"ready\n":
             raise AssertionError("no namespaces for a Docker Engine: " + (self.path / "log").read_text(errors="replace"))
         self.start_daemon(fresh=True)
@@ -101,7 +109,7 @@ class Engine:
         try:
             self._wait_ready()
         except AssertionError:
-            if not fresh:
+            if not fresh or not self.outside:
                 raise
             # What is kept may be damaged: a machine that lost its power while images were written.
             self.print_log()
@@ -149,8 +157,11 @@ class Engine:
     def freeze_daemon(self, frozen=True):
         """SIGSTOP (or SIGCONT): it accepts connections, as the kernel does for it, and answers nothing."""
         os.kill(self.daemon_pid, signal.SIGSTOP if frozen else signal.SIGCONT)
-        if not frozen:
-            self.process.send_signal(signal.SIGCONT)  # nsenter stops itself when its child is stopped
+        # nsenter stops itself when its child is stopped, some time later.
+        if frozen:
+            wait_for(lambda: is_frozen(self.process.pid), 20, "nsenter is stopped")
+        else:
+            self.process.send_signal(signal.SIGCONT)
 
     def kill_daemon(self):
         """kill -9 of dockerd; containers live on."""
@@ -174,7 +185,7 @@ class Engine:
         self.api("POST", "/networks/prune")
 
     def close(self):
-        """Its end, with all that ran in it. Images stay in the cache."""
+        """Its end, with all that ran in it; what is kept is written."""
         with contextlib.suppress(Exception):
             self.clean()
         with contextlib.suppress(Exception):
@@ -309,10 +320,10 @@ class Engine:
 
     def base_image(self):
         """`debian:bookworm-slim` as `./dev test` makes it: what Dockerfiles of the project begin with."""
-        tar = max(own_network.cache_folder().glob("debian-bookworm-*.tar"), key=lambda one: one.stat().st_mtime, default=None)
-        if tar is None:
-            raise AssertionError(f"there is no debian-bookworm-*.tar in {own_network.cache_folder()}: `./dev test` makes it")
-        label = f"rouse-test-base={tar.name}-{int(tar.stat().st_mtime)}"
+        tar = own_network.cache_folder() / "debian-bookworm" / "root.tar"
+        if not tar.exists():
+            raise AssertionError(f"there is no {tar}: `./dev test` makes it")
+        label = f"rouse-test-base={int(tar.stat().st_mtime)}"
         name = "debian:bookworm-slim"
         key, _, value = label.partition("=")
         if not self._has_image(name) or (self.api("GET", f"/images/{name}/json")["Config"].get("Labels") or {}).get(key) != value:
@@ -344,8 +355,8 @@ def _program(name):
     return shutil.which(name, path="/usr/bin:/usr/sbin:/bin:/sbin:" + os.environ.get("PATH", ""))
 
 
-def _take_data_root():
-    """(number, lock) of a data-root in the cache that nobody uses now; the lock is a descriptor to be closed."""
+def _take_number():
+    """(number, lock): a number that no other engine has now, for what must not be shared; the lock is a descriptor to be closed."""
     cache = own_network.cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     for number in range(50):
@@ -355,9 +366,6 @@ def _take_data_root():
         except BlockingIOError:
             os.close(lock)
             continue
-        root = cache / f"docker-{number}"
-        if root.exists() and _size_kib(root) > _MOST_KIB:
-            shutil.rmtree(root)
         return number, lock
     raise AssertionError(f"50 Docker Engines of tests run at a time, says {cache}/docker-*.lock")
 

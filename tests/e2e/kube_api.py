@@ -18,6 +18,11 @@ class ApiError(AssertionError):
         self.status, self.reason, self.body = status, body.get("reason", ""), body
 
 
+class _Connection(http.client.HTTPSConnection):
+    def __del__(self):
+        self.close()
+
+
 class Api:
     """One identity at one server. Every thread has a connection of its own. An OSError says that the server is away."""
 
@@ -29,7 +34,7 @@ class Api:
         self._local = threading.local()
 
     def _connect(self, timeout):
-        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=self.tls)
+        return _Connection("127.0.0.1", self.port, timeout=timeout, context=self.tls)
 
     def _headers(self, body, content_type):
         headers = {"Accept": "application/json"}

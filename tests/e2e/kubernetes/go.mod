@@ -1,6 +1,12 @@
+// Names the Kubernetes that tests run against; build_kubernetes in tests/real_parts.sh builds its programs. For another one: the
+// version below and in the `replace` lines, `go mod tidy`. The checksum is that of the Go that is fetched where an older one is:
+//
+// golang.org/toolchain@v0.0.1-go1.26.8.linux-amd64 h1:ZOmGe1OnfREDMIdb1Qi4G9JSuDPBLGExZMQ4nis1RXM=
 module rouse.test/kubernetes
 
 go 1.26.0
+
+toolchain go1.26.8
 
 require (
 	go.etcd.io/etcd/server/v3 v3.6.8

@@ -1,5 +1,6 @@
 //go:build programs
 
+// Package programs names the programs that tests/real_parts.sh builds, so that `go mod tidy` keeps what they need.
 package programs
 
 import (
