@@ -74,7 +74,8 @@ bool take_user(const YAML::Node& user, const std::string& name, const std::strin
     return false;
   }
   if (user["username"]) {
-    problem = "user \"" + name + "\" has a user name and password, which API servers take no more: give it a token or a "
+    problem = "user \"" + name +
+              "\" has a user name and password, which API servers take no more: give it a token or a "
               "client certificate";
     return false;
   }
@@ -119,13 +120,21 @@ std::optional<std::string> decode_base64(std::string_view text) {
   for (const char c : text) {
     if (c == '\n' || c == '\r' || c == ' ') continue;
     unsigned value = 0;
-    if (c >= 'A' && c <= 'Z') value = static_cast<unsigned>(c - 'A');
-    else if (c >= 'a' && c <= 'z') value = static_cast<unsigned>(c - 'a') + 26;
-    else if (c >= '0' && c <= '9') value = static_cast<unsigned>(c - '0') + 52;
-    else if (c == '+') value = 62;
-    else if (c == '/') value = 63;
-    else if (c == '=') { ++padding; continue; }
-    else return std::nullopt;
+    if (c >= 'A' && c <= 'Z')
+      value = static_cast<unsigned>(c - 'A');
+    else if (c >= 'a' && c <= 'z')
+      value = static_cast<unsigned>(c - 'a') + 26;
+    else if (c >= '0' && c <= '9')
+      value = static_cast<unsigned>(c - '0') + 52;
+    else if (c == '+')
+      value = 62;
+    else if (c == '/')
+      value = 63;
+    else if (c == '=') {
+      ++padding;
+      continue;
+    } else
+      return std::nullopt;
     if (padding > 0) return std::nullopt;
     bits = bits << 6 | value;
     have += 6;

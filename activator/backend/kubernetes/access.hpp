@@ -10,9 +10,9 @@
 namespace rouse::kubernetes {
 
 struct access {
-  std::string server;  ///< https://host:port, maybe with a path before /api
-  std::string ca;      ///< PEM
-  std::string ca_file; ///< the same as a file; both empty: the system's certificates
+  std::string server;   ///< https://host:port, maybe with a path before /api
+  std::string ca;       ///< PEM
+  std::string ca_file;  ///< the same as a file; both empty: the system's certificates
   bool insecure = false;
   std::string server_name;  ///< who must answer; empty: the host of `server`
   std::string certificate;  ///< the client's, PEM
@@ -23,8 +23,9 @@ struct access {
 };
 
 struct access_settings {
-  std::string context;     ///< of the kubeconfig; empty: its current-context
-  std::string kubeconfig;  ///< a file; empty: in-cluster where there is a service account, else $KUBECONFIG, ~/.kube/config
+  std::string context;  ///< of the kubeconfig; empty: its current-context
+  std::string
+      kubeconfig;  ///< a file; empty: in-cluster where there is a service account, else $KUBECONFIG, ~/.kube/config
   std::string service_account = "/var/run/secrets/kubernetes.io/serviceaccount";
 };
 

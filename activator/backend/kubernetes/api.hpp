@@ -1,6 +1,6 @@
 #pragma once
-// The API server as everything here talks to it: a client with the credentials of the moment, and errors in words. Belongs
-// to the backend's thread and outlives all who borrow it.
+// The API server as everything here talks to it: a client with the credentials of the moment, and errors in words.
+// Belongs to the backend's thread and outlives all who borrow it.
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -33,7 +33,9 @@ class retry_delay {
 [[nodiscard]] std::string refusal_in_words(const backend_http::response& answer, const std::string& doing,
                                            const std::string& name_space);
 /// Whether the answer says that this one may not: what is wrong is not with the single request.
-[[nodiscard]] inline bool is_forbidden(int status) noexcept { return status == 401 || status == 403; }
+[[nodiscard]] inline bool is_forbidden(int status) noexcept {
+  return status == 401 || status == 403;
+}
 
 class api {
  public:

@@ -35,7 +35,8 @@ std::string deployment_control::missing_in_words() const {
          ": it is used as soon as it is created";
 }
 
-// --- what the activator tells -----------------------------------------------------------------------------------------
+// --- what the activator tells
+// -----------------------------------------------------------------------------------------
 
 void deployment_control::serve(const activator::run_spec& spec) {
   const auto at = std::find_if(specs_.begin(), specs_.end(), [&](const auto& one) { return one.key == spec.key; });
@@ -78,7 +79,8 @@ void deployment_control::let_go(std::uint64_t id) {
   schedule();
 }
 
-// --- what the watches tell --------------------------------------------------------------------------------------------
+// --- what the watches tell
+// --------------------------------------------------------------------------------------------
 
 void deployment_control::begin() {
   if (of_.known()) return;
@@ -136,7 +138,8 @@ void deployment_control::go_on() {
   schedule();
 }
 
-// --- reports ----------------------------------------------------------------------------------------------------------
+// --- reports
+// ----------------------------------------------------------------------------------------------------------
 
 void deployment_control::schedule() {
   if (std::exchange(scheduled_, true)) return;
@@ -164,7 +167,8 @@ void deployment_control::report(const counted::event& one) {
       probes_.erase(one.id);
       break;
     case happened::leaving:
-      listener.on_leaving(one.id, "pod " + one.name + (one.detail.empty() ? " is not ready any more" : ": " + one.detail));
+      listener.on_leaving(one.id,
+                          "pod " + one.name + (one.detail.empty() ? " is not ready any more" : ": " + one.detail));
       break;
     case happened::exit: {
       probes_.erase(one.id);
@@ -193,7 +197,8 @@ void deployment_control::probe(std::uint64_t id, const std::string& pod_name) {
   if (!spec) return;
   const auto seen = around_.view.look(*is, {spec->port_name, spec->port});
   if (!seen.where) {
-    // Of an older revision on the same Deployment, with a port of another name; or it is not ready any more, which comes.
+    // Of an older revision on the same Deployment, with a port of another name; or it is not ready any more, which
+    // comes.
     if (around_.view.look(*is, rule()).where) of_.fail(id, "port", "pod " + pod_name + ": " + seen.is.detail);
     return;
   }
@@ -203,9 +208,8 @@ void deployment_control::probe(std::uint64_t id, const std::string& pod_name) {
   how.begun = steady_clock::now();
   how.deadline = std::max(mine->second.deadline, how.begun + std::chrono::milliseconds(100));
   probes_[id] = std::make_unique<backend_http::readiness>(
-      around_.io, std::move(how), [this, id, where = *seen.where](const backend_http::readiness_result& result) {
-        probed(id, where, result);
-      });
+      around_.io, std::move(how),
+      [this, id, where = *seen.where](const backend_http::readiness_result& result) { probed(id, where, result); });
 }
 
 void deployment_control::probed(std::uint64_t id_of, const router::address& at,
@@ -228,13 +232,15 @@ void deployment_control::probed(std::uint64_t id_of, const router::address& at,
     report.probe_socket = result.socket;
     around_.listener.on_ready(id, report);
   } else {
-    of_.fail(id, "timeout", "Kubernetes says that pod " + of_.name_of(id) + " is ready, but " +
-                                backend_http::to_string(where) + " " + result.problem);
+    of_.fail(id, "timeout",
+             "Kubernetes says that pod " + of_.name_of(id) + " is ready, but " + backend_http::to_string(where) + " " +
+                 result.problem);
   }
   schedule();
 }
 
-// --- writing ----------------------------------------------------------------------------------------------------------
+// --- writing
+// ----------------------------------------------------------------------------------------------------------
 
 void deployment_control::advance() {
   if (!around_.reach() || !around_.may_write() || writing_ || retrying_) return;
@@ -269,12 +275,12 @@ void deployment_control::patch_cost(const std::string& pod_name, bool mark, std:
   api& with = *around_.reach();
   unmarking_.erase(pod_name);
   if (!mark) unmarking_.insert(pod_name);
-  calls_[pod_name] = with.send("PATCH", with.path("v1", "pods/" + percent_encoded(pod_name)), body,
-                               "application/merge-patch+json", std::chrono::seconds(10),
-                               [this, pod_name, then = std::move(then)](const response& answer) {
-                                 calls_.erase(pod_name);
-                                 then(answer);
-                               });
+  calls_[pod_name] =
+      with.send("PATCH", with.path("v1", "pods/" + percent_encoded(pod_name)), body, "application/merge-patch+json",
+                std::chrono::seconds(10), [this, pod_name, then = std::move(then)](const response& answer) {
+                  calls_.erase(pod_name);
+                  then(answer);
+                });
 }
 
 /// All that go are marked first; the count is written after that, as it is wanted then.
@@ -299,10 +305,9 @@ void deployment_control::write(unsigned count) {
   writing_ = true;
   asked_ = count;
   api& with = *around_.reach();
-  calls_["/scale"] =
-      with.send("PATCH", with.path("apps/v1", "deployments/" + percent_encoded(name_) + "/scale"),
-                R"({"spec":{"replicas":)" + std::to_string(count) + "}}", "application/merge-patch+json",
-                std::chrono::seconds(10), [this](const response& answer) { wrote(answer); });
+  calls_["/scale"] = with.send("PATCH", with.path("apps/v1", "deployments/" + percent_encoded(name_) + "/scale"),
+                               R"({"spec":{"replicas":)" + std::to_string(count) + "}}", "application/merge-patch+json",
+                               std::chrono::seconds(10), [this](const response& answer) { wrote(answer); });
 }
 
 void deployment_control::wrote(const response& answer) {
@@ -336,8 +341,8 @@ void deployment_control::try_again(const response& answer, const std::string& do
   }
   retrying_ = true;
   retry_.expires_after(delay_.next(around_.random));
-  retry_.async_wait([this](const boost::system::error_code& failed) {
-    if (failed) return;
+  retry_.async_wait([this, alive = std::weak_ptr<int>(alive_)](const boost::system::error_code& failed) {
+    if (failed || alive.expired()) return;
     retrying_ = false;
     flush();
   });
@@ -350,8 +355,8 @@ void deployment_control::arm() {
   timer_.cancel();
   if (!due) return;
   timer_.expires_at(*due);
-  timer_.async_wait([this](const boost::system::error_code& failed) {
-    if (failed) return;
+  timer_.async_wait([this, alive = std::weak_ptr<int>(alive_)](const boost::system::error_code& failed) {
+    if (failed || alive.expired()) return;
     armed_.reset();
     of_.tick(steady_clock::now());
     flush();

@@ -32,8 +32,8 @@ struct surroundings {
   const std::string& pool;
   const namespace_view& view;
   std::minstd_rand& random;
-  std::function<api*()> reach;       ///< null until it is known how to
-  std::function<bool()> may_write;   ///< the Lease is held
+  std::function<api*()> reach;      ///< null until it is known how to
+  std::function<bool()> may_write;  ///< the Lease is held
   std::function<void(const std::string&)> note;
   std::function<void(std::uint64_t id)> ended;
   /// What is wrong with writing; empty: nothing.
@@ -102,7 +102,7 @@ class deployment_control {
   std::map<std::string, backend_http::call> calls_;
   retry_delay delay_;
   boost::asio::steady_timer timer_, retry_;
-  std::uint64_t version_ = 0;  ///< of the Deployment when it was last written
+  std::uint64_t version_ = 0;                                   ///< of the Deployment when it was last written
   std::optional<std::chrono::steady_clock::time_point> armed_;  ///< what timer_ waits for
   unsigned asked_ = 0;                                          ///< the count that was last sent
   unsigned marks_left_ = 0;
@@ -112,7 +112,7 @@ class deployment_control {
   bool retrying_ = false;
   bool noted_others_ = false;
   bool troubled_ = false;
-  /// Gone when this is: for what was posted.
+  /// Gone when this is: for what was posted, and timers that have fired.
   const std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 

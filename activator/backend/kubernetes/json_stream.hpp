@@ -29,8 +29,8 @@ class list_splitter {
   std::string rest_, object_, key_;
   int depth_ = 0;
   bool in_string_ = false, escaped_ = false;
-  bool in_items_ = false;     ///< inside the array of the list
-  bool key_next_ = false;     ///< a string that begins now is a key of the list itself
+  bool in_items_ = false;  ///< inside the array of the list
+  bool key_next_ = false;  ///< a string that begins now is a key of the list itself
   bool reading_key_ = false;
 };
 

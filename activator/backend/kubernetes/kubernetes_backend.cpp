@@ -37,7 +37,7 @@ std::string identity_of(const kubernetes_settings& settings) {
     std::random_device random;
     for (int i = 0; i < 4; ++i) owner += std::to_string(random());
   }
-  return host_name() + "_" + owner + "_" + settings.pool;
+  return host_name() + "_" + owner;
 }
 
 }  // namespace
@@ -66,7 +66,8 @@ struct kubernetes_backend::impl {
     if (lease) lease->release();
   }
 
-  // --- reaching the API -----------------------------------------------------------------------------------------------
+  // --- reaching the API
+  // -----------------------------------------------------------------------------------------------
 
   void reach_out() {
     std::string problem;
@@ -89,8 +90,8 @@ struct kubernetes_backend::impl {
     if (!with) {
       trouble("access", problem);
       retry.expires_after(delay.next(random));
-      retry.async_wait([this](const boost::system::error_code& failed) {
-        if (!failed) reach_out();
+      retry.async_wait([this, alive = std::weak_ptr<int>(alive_)](const boost::system::error_code& failed) {
+        if (!failed && !alive.expired()) reach_out();
       });
       return;
     }
@@ -121,7 +122,8 @@ struct kubernetes_backend::impl {
     return made;
   }
 
-  // --- what the watches tell ------------------------------------------------------------------------------------------
+  // --- what the watches tell
+  // ------------------------------------------------------------------------------------------
 
   watch_handlers pod_handlers() {
     watch_handlers on;
@@ -205,7 +207,8 @@ struct kubernetes_backend::impl {
     for (const auto& [name, one] : controls) one->begin();
   }
 
-  // --- whose it is ----------------------------------------------------------------------------------------------------
+  // --- whose it is
+  // ----------------------------------------------------------------------------------------------------
 
   void lease_changed() {
     const bool others = lease->is_others();
@@ -221,7 +224,8 @@ struct kubernetes_backend::impl {
       for (const auto& [name, one] : controls) one->go_on();
   }
 
-  // --- what is wrong --------------------------------------------------------------------------------------------------
+  // --- what is wrong
+  // --------------------------------------------------------------------------------------------------
 
   void watch_trouble(const std::string& source, const std::string& what) {
     trouble(source, what);
@@ -257,7 +261,8 @@ struct kubernetes_backend::impl {
     });
   }
 
-  // --- Deployments ----------------------------------------------------------------------------------------------------
+  // --- Deployments
+  // ----------------------------------------------------------------------------------------------------
 
   deployment_control& control_of(const std::string& name) {
     auto& one = controls[name];
@@ -283,7 +288,16 @@ struct kubernetes_backend::impl {
     if (name == names.end()) return;
     if (const auto at = controls.find(name->second); at != controls.end()) at->second->forget(key);
     names.erase(name);
-    std::erase_if(controls, [](const auto& one) { return one.second->is_done(); });
+    for (auto at = controls.begin(); at != controls.end();) {
+      if (!at->second->is_done()) {
+        ++at;
+        continue;
+      }
+      const std::string gone = at->first;
+      at = controls.erase(at);
+      problems.erase(of_one + gone);
+    }
+    tell();
   }
 
   boost::asio::io_context& io;

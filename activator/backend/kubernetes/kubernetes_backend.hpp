@@ -1,7 +1,7 @@
 #pragma once
 // The Kubernetes backend: a revision is an existing Deployment, instances are its pods. It sets the count through the
-// /scale subresource and learns the rest from watches on pods, EndpointSlices and Deployments of one namespace, which it
-// works under a Lease. Belongs to the thread of its io_context; borrows that and the listener, which outlive it.
+// /scale subresource and learns the rest from watches on pods, EndpointSlices and Deployments of one namespace, which
+// it works under a Lease. Belongs to the thread of its io_context; borrows that and the listener, which outlive it.
 
 #include <boost/asio/io_context.hpp>
 
@@ -17,9 +17,10 @@ struct kubernetes_settings {
   std::string pool;
   std::string name_space;  ///< empty: the service account's or the context's own, else `default`
   std::string context;     ///< of the kubeconfig; empty: its current one
-  std::string kubeconfig;  ///< a file; empty: in-cluster where there is a service account, else $KUBECONFIG, ~/.kube/config
-  /// Who holds the Lease, besides the host's name and the pool. The same after a restart, so that a rouse which was killed
-  /// goes on at once; never the same in two that run at a time. Empty: a random one.
+  std::string
+      kubeconfig;  ///< a file; empty: in-cluster where there is a service account, else $KUBECONFIG, ~/.kube/config
+  /// Who holds the Lease, besides the host's name: the same after a restart, so that a rouse which was killed goes on
+  /// at once, and for all pools of one rouse; never the same in two that run at a time. Empty: a random one.
   std::string owner;
   /// Lines for the log that concern the pool, called on the backend's thread.
   std::function<void(const std::string&)> note = [](const std::string&) {};

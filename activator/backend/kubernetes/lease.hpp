@@ -1,7 +1,7 @@
 #pragma once
-// Who works a namespace, by a coordination.k8s.io Lease, as leader election does everywhere: whoever is written there and
-// renews it. Pure: says what to do next and is told how that went. Whether another's time is up is judged by when its
-// record was last seen to change, never by the clocks of others.
+// Who works a namespace, by a coordination.k8s.io Lease, as leader election does everywhere: whoever is written there
+// and renews it. Pure: says what to do next and is told how that went. Whether another's time is up is judged by when
+// its record was last seen to change, never by the clocks of others.
 
 #include <chrono>
 #include <optional>
@@ -48,7 +48,10 @@ class lease_book {
   /// Somebody else was quicker.
   void conflicted() { stale_ = true; }
   /// No answer, or a bad one: again later.
-  void failed(time_point now, std::chrono::milliseconds pause) { not_before_ = now + pause; stale_ = true; }
+  void failed(time_point now, std::chrono::milliseconds pause) {
+    not_before_ = now + pause;
+    stale_ = true;
+  }
 
   /// Whether this one may write to the namespace.
   [[nodiscard]] bool holds(time_point now) const { return held_ && now < renewed_ + trusted_for; }
@@ -64,13 +67,13 @@ class lease_book {
 
   std::string identity_;
   std::optional<lease_record> known_;
-  time_point changed_{};   ///< when known_ was seen to change
+  time_point changed_{};  ///< when known_ was seen to change
   time_point looked_{};
-  time_point renewed_{};   ///< when the last renewal was sent
+  time_point renewed_{};  ///< when the last renewal was sent
   time_point not_before_{};
-  bool read_ = false;      ///< at least once
+  bool read_ = false;  ///< at least once
   bool held_ = false;
-  bool stale_ = true;      ///< known_ may not be what stands there
+  bool stale_ = true;  ///< known_ may not be what stands there
 };
 
 [[nodiscard]] std::optional<lease_record> parse_lease(std::string_view text);

@@ -45,8 +45,8 @@ void lease_keeper::go_on() {
 void lease_keeper::wait(steady_clock::time_point until) {
   waiting_ = true;
   timer_.expires_at(until);
-  timer_.async_wait([this](const boost::system::error_code& failed) {
-    if (!failed) go_on();
+  timer_.async_wait([this, alive = std::weak_ptr<int>(alive_)](const boost::system::error_code& failed) {
+    if (!failed && !alive.expired()) go_on();
   });
 }
 
@@ -76,7 +76,8 @@ void lease_keeper::write(bool create, lease_record record) {
   const std::string path = with_.path(group, create ? "leases" : std::string("leases/") + lease_name);
   call_ = with_.send(create ? "POST" : "PUT", path, std::move(body), json_type, patience,
                      [this, sent, create, record = std::move(record)](response answer) mutable {
-                       auto now_is = answer.status == 200 || answer.status == 201 ? parse_lease(answer.body) : std::nullopt;
+                       auto now_is =
+                           answer.status == 200 || answer.status == 201 ? parse_lease(answer.body) : std::nullopt;
                        if (now_is) {
                          book_.wrote(std::move(record), std::move(now_is->version), sent);
                          delay_.reset();
@@ -115,9 +116,9 @@ void lease_keeper::release() {
   std::string problem;
   const auto with = api::make(own, with_.how(), with_.name_space(), problem);
   if (!with) return;
-  const auto call = with->send("PUT", with_.path(group, "leases/") + lease_name,
-                               write_lease(*record, lease_name, with_.name_space()), json_type,
-                               std::chrono::seconds(1), [&own](const response&) { own.stop(); });
+  const auto call =
+      with->send("PUT", with_.path(group, "leases/") + lease_name, write_lease(*record, lease_name, with_.name_space()),
+                 json_type, std::chrono::seconds(1), [&own](const response&) { own.stop(); });
   own.run_for(std::chrono::seconds(1));
 }
 

@@ -5,6 +5,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <functional>
+#include <memory>
 #include <random>
 #include <string>
 
@@ -49,6 +50,7 @@ class lease_keeper {
   boost::asio::steady_timer timer_;
   backend_http::call call_;
   retry_delay delay_;
+  const std::shared_ptr<int> alive_ = std::make_shared<int>(0);  ///< gone when this is: for a timer that has fired
   bool told_holds_ = false, told_others_ = false, troubled_ = false, waiting_ = false;
 };
 

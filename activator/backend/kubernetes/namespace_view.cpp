@@ -71,8 +71,9 @@ namespace_view::names namespace_view::put(slice one) {
   names changed;
   auto& kept = slices_[one.name];
   kept.round = slice_round_;
-  const bool same_ports = std::equal(kept.ports.begin(), kept.ports.end(), one.ports.begin(), one.ports.end(),
-                                     [](const auto& a, const auto& b) { return a.name == b.name && a.number == b.number; });
+  const bool same_ports =
+      std::equal(kept.ports.begin(), kept.ports.end(), one.ports.begin(), one.ports.end(),
+                 [](const auto& a, const auto& b) { return a.name == b.name && a.number == b.number; });
   const auto in = [](const std::vector<endpoint>& all, const endpoint& which) {
     return std::find(all.begin(), all.end(), which) != all.end();
   };

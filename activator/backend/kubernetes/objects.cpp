@@ -68,8 +68,10 @@ bool is_one_of(const std::string& word, std::initializer_list<const char*> of) {
 
 std::string end_in_words(const std::string& container, const json& terminated) {
   std::string out = "container " + container + " ended with ";
-  if (const auto signal = number(terminated, "signal")) out += "signal " + std::to_string(signal);
-  else out += "status " + std::to_string(number(terminated, "exitCode"));
+  if (const auto signal = number(terminated, "signal"))
+    out += "signal " + std::to_string(signal);
+  else
+    out += "status " + std::to_string(number(terminated, "exitCode"));
   const auto reason = text(terminated, "reason");
   if (!reason.empty() && reason != "Error" && reason != "Completed") out += " (" + reason + ")";
   if (const auto message = text(terminated, "message"); !message.empty()) out += ": " + message.substr(0, 1024);
@@ -77,8 +79,8 @@ std::string end_in_words(const std::string& container, const json& terminated) {
 }
 
 const char* word_for(const std::string& reason) {
-  if (is_one_of(reason, {"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError",
-                         "RegistryUnavailable", "SignatureValidationFailed"}))
+  if (is_one_of(reason, {"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull",
+                         "ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed"}))
     return "image";
   if (reason == "CrashLoopBackOff") return "crash-loop";
   if (is_one_of(reason, {"CreateContainerConfigError", "CreateContainerError", "RunContainerError",
@@ -131,9 +133,10 @@ bool is_for_room(const std::string& message) {
   return message.find("exceeded quota") != std::string::npos || message.find("failed quota") != std::string::npos;
 }
 
-constexpr std::array never_needed{"managedFields", "template",  "containers", "initContainers",
-                                  "volumes",       "env",       "tolerations", "affinity",
-                                  "kubectl.kubernetes.io/last-applied-configuration", "volumeMounts"};
+constexpr std::array never_needed{"managedFields",  "template", "containers",
+                                  "initContainers", "volumes",  "env",
+                                  "tolerations",    "affinity", "kubectl.kubernetes.io/last-applied-configuration",
+                                  "volumeMounts"};
 
 }  // namespace
 

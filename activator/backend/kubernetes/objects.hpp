@@ -22,12 +22,12 @@ struct pod {
   std::string name;
   std::string deployment;
   bool terminating = false;
-  bool unready = false;  ///< its own condition says so, whatever an EndpointSlice still says
-  bool marked = false;   ///< it has the deletion cost of a victim
+  bool unready = false;    ///< its own condition says so, whatever an EndpointSlice still says
+  bool marked = false;     ///< it has the deletion cost of a victim
   std::uint32_t ends = 0;  ///< how often its containers have ended
-  std::string last_end;  ///< "container app ended with status 3", where one has
-  std::string failure;   ///< the word for exit_report::reason; empty: none
-  std::string detail;    ///< the failure in a sentence, else what it waits for
+  std::string last_end;    ///< "container app ended with status 3", where one has
+  std::string failure;     ///< the word for exit_report::reason; empty: none
+  std::string detail;      ///< the failure in a sentence, else what it waits for
 };
 
 struct endpoint {
@@ -55,8 +55,8 @@ struct slice {
 struct deployment {
   std::string name;
   unsigned replicas = 0;
-  std::uint64_t version = 0;  ///< resourceVersion, where it is a number
-  std::string refusal;        ///< why the controller cannot make pods; empty: it can
+  std::uint64_t version = 0;      ///< resourceVersion, where it is a number
+  std::string refusal;            ///< why the controller cannot make pods; empty: it can
   bool refused_for_room = false;  ///< by a quota
 };
 
@@ -75,8 +75,8 @@ enum class change : std::uint8_t { added, modified, deleted, bookmark, error };
 
 [[nodiscard]] std::string name_of(const nlohmann::json& object);
 [[nodiscard]] std::string version_of(const nlohmann::json& object);
-/// Nothing for pods that are no Deployment's: whose controller is not a ReplicaSet called DEPLOYMENT-HASH, HASH being the
-/// pod's label pod-template-hash.
+/// Nothing for pods that are no Deployment's: whose controller is not a ReplicaSet called DEPLOYMENT-HASH, HASH being
+/// the pod's label pod-template-hash.
 [[nodiscard]] std::optional<pod> read_pod(const nlohmann::json& object);
 [[nodiscard]] std::optional<slice> read_slice(const nlohmann::json& object);
 [[nodiscard]] std::optional<deployment> read_deployment(const nlohmann::json& object);

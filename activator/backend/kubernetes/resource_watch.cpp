@@ -100,8 +100,8 @@ void resource_watch::watch() {
   error_body_.clear();
   lines_.reset();
   begun_ = steady_clock::now();
-  const auto lasts = settings_.lasts.count() +
-                     std::uniform_int_distribution<std::int64_t>(0, settings_.lasts.count() / 2)(random_);
+  const auto lasts =
+      settings_.lasts.count() + std::uniform_int_distribution<std::int64_t>(0, settings_.lasts.count() / 2)(random_);
   backend_http::stream_handlers on;
   on.on_head = [this](int status, const backend_http::header_list&) {
     status_ = status;
@@ -170,8 +170,8 @@ void resource_watch::fail(const std::string& why, void (resource_watch::*then)()
 void resource_watch::again(milliseconds pause, void (resource_watch::*then)()) {
   then_ = then;
   timer_.expires_after(pause);
-  timer_.async_wait([this](const boost::system::error_code& failed) {
-    if (failed) return;
+  timer_.async_wait([this, alive = std::weak_ptr<int>(alive_)](const boost::system::error_code& failed) {
+    if (failed || alive.expired()) return;
     if (const auto next = std::exchange(then_, nullptr)) (this->*next)();
   });
 }

@@ -1,13 +1,14 @@
 #pragma once
-// Keeps up with all objects of one kind in a namespace: a list by pages, then a watch from where it ended, for as long as
-// it goes. A watch that ends is resumed where it was; 410 Gone, in either form, is answered with a new list; everything
-// else that fails is tried again with growing delays. Nothing is listed because of the time of day. Belongs to the
-// thread of its io_context.
+// Keeps up with all objects of one kind in a namespace: a list by pages, then a watch from where it ended, for as long
+// as it goes. A watch that ends is resumed where it was; 410 Gone, in either form, is answered with a new list;
+// everything else that fails is tried again with growing delays. Nothing is listed because of the time of day. Belongs
+// to the thread of its io_context.
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include <functional>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <random>
 #include <string>
@@ -20,8 +21,8 @@
 namespace rouse::kubernetes {
 
 struct watch_handlers {
-  std::function<void()> on_list;                        ///< what is not told between here and on_listed is gone
-  std::function<void(const nlohmann::json&)> on_object; ///< is there, or has changed
+  std::function<void()> on_list;                         ///< what is not told between here and on_listed is gone
+  std::function<void(const nlohmann::json&)> on_object;  ///< is there, or has changed
   std::function<void()> on_listed;
   std::function<void(const std::string& name)> on_deleted;
   /// What is wrong, in a sentence; empty: nothing any more.
@@ -29,10 +30,10 @@ struct watch_handlers {
 };
 
 struct watch_settings {
-  std::string group;     ///< "apps/v1"; "v1" for the core
-  std::string resource;  ///< "deployments"
-  std::string selector;  ///< of labels; empty: none
-  unsigned page = 100;   ///< objects; small enough that none keeps the thread for long
+  std::string group;                  ///< "apps/v1"; "v1" for the core
+  std::string resource;               ///< "deployments"
+  std::string selector;               ///< of labels; empty: none
+  unsigned page = 100;                ///< objects; small enough that none keeps the thread for long
   std::chrono::seconds lasts{300};    ///< the server is asked to end a watch after this, and up to half as much again
   std::chrono::seconds silence{150};  ///< then the connection is given up: bookmarks come every minute or so
 };
@@ -76,7 +77,8 @@ class resource_watch {
   std::string error_body_;
   std::chrono::steady_clock::time_point begun_;
   int status_ = 0;
-  bool bad_ = false;     ///< what came cannot be read
+  const std::shared_ptr<int> alive_ = std::make_shared<int>(0);  ///< gone when this is: for a timer that has fired
+  bool bad_ = false;                                             ///< what came cannot be read
   bool list_next_ = false;
   bool troubled_ = false;  ///< on_problem was told of one
 };

@@ -22,7 +22,8 @@ using rouse::counted::phase;
 namespace {
 
 struct folder {
-  std::filesystem::path path = std::filesystem::temp_directory_path() / ("rouse-kubernetes-" + std::to_string(::getpid()));
+  std::filesystem::path path =
+      std::filesystem::temp_directory_path() / ("rouse-kubernetes-" + std::to_string(::getpid()));
   folder() { std::filesystem::create_directories(path); }
   ~folder() { std::filesystem::remove_all(path); }
   std::string write(const std::string& name, const std::string& text) const {
@@ -228,11 +229,21 @@ TEST_CASE("what is big and never needed is left out") {
 TEST_CASE("whose a pod is") {
   CHECK(of(pod_object()).deployment == "echo");
   auto other = pod_object();
-  SECTION("no label of a template") { other["metadata"]["labels"].erase("pod-template-hash"); }
-  SECTION("of another kind") { other["metadata"]["ownerReferences"][0]["kind"] = "Job"; }
-  SECTION("not its controller") { other["metadata"]["ownerReferences"][0]["controller"] = false; }
-  SECTION("of a ReplicaSet of another name") { other["metadata"]["ownerReferences"][0]["name"] = "echo"; }
-  SECTION("of nobody") { other["metadata"].erase("ownerReferences"); }
+  SECTION("no label of a template") {
+    other["metadata"]["labels"].erase("pod-template-hash");
+  }
+  SECTION("of another kind") {
+    other["metadata"]["ownerReferences"][0]["kind"] = "Job";
+  }
+  SECTION("not its controller") {
+    other["metadata"]["ownerReferences"][0]["controller"] = false;
+  }
+  SECTION("of a ReplicaSet of another name") {
+    other["metadata"]["ownerReferences"][0]["name"] = "echo";
+  }
+  SECTION("of nobody") {
+    other["metadata"].erase("ownerReferences");
+  }
   CHECK_FALSE(read_pod(other));
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// A backend beside a real API server, run by tests/e2e/with_kubernetes.py: a namespace of its own for each, Deployments made
-// as they are asked for, and orders to the node that the test plays.
+// A backend beside a real API server, run by tests/e2e/with_kubernetes.py: a namespace of its own for each, Deployments
+// made as they are asked for, and orders to the node that the test plays.
 
 #include <stdlib.h>
 
@@ -65,13 +65,14 @@ class administrator {
     const auto text = environment("KUBECONFIG");
     access_settings from;
     from.kubeconfig = text;
-    const auto how = find_access(from, [](const char*) { return std::string(); }, problem);
+    const auto how = find_access(
+        from, [](const char*) { return std::string(); }, problem);
     INFO(problem);
     REQUIRE(how);
     const auto with = api::make(io, *how, "default", problem);
     backend_http::response got;
-    const auto call = with->send(method, path, body.is_null() ? std::string() : body.dump(), type, std::chrono::seconds(30),
-                                 [&](backend_http::response answer) {
+    const auto call = with->send(method, path, body.is_null() ? std::string() : body.dump(), type,
+                                 std::chrono::seconds(30), [&](backend_http::response answer) {
                                    got = std::move(answer);
                                    io.stop();
                                  });
@@ -114,8 +115,10 @@ class fixture {
   activator::start_spec starts() { return spec_of("starts", {}, {}); }
   /// It runs once, and after that something that does not listen.
   activator::start_spec ends_itself() {
-    return spec_of("once", {}, {"/bin/sh", "-c", "if [ -e " + folder_ + "/$HOST ]; then exec sleep 3600; fi; : > " + folder_ +
-                                                     "/$HOST; exec " + function()});
+    return spec_of(
+        "once", {},
+        {"/bin/sh", "-c",
+         "if [ -e " + folder_ + "/$HOST ]; then exec sleep 3600; fi; : > " + folder_ + "/$HOST; exec " + function()});
   }
   void crash(const router::address& where) {
     const int s = activator::contract::dial(where);
@@ -132,7 +135,9 @@ class fixture {
     spec.start_timeout = std::chrono::milliseconds(700);
     return spec;
   }
-  activator::start_spec slow() { return spec_of("slow", {}, {"/bin/sh", "-c", "trap '' TERM; exec " + function() + " 3 500"}); }
+  activator::start_spec slow() {
+    return spec_of("slow", {}, {"/bin/sh", "-c", "trap '' TERM; exec " + function() + " 3 500"});
+  }
   activator::start_spec ticks() { return starts(); }  // never asked for
   std::size_t running() { return pods("starts").size(); }
   void make_full() {
@@ -188,9 +193,10 @@ class fixture {
                  {{"replicas", 0},
                   {"selector", {{"matchLabels", labels}}},
                   {"template", {{"metadata", meta}, {"spec", pod}}}}}});
-    admin_.ask("POST", "/api/v1/namespaces/" + space_ + "/services",
-               {{"metadata", {{"name", name}}},
-                {"spec", {{"selector", labels}, {"ports", {{{"name", "http"}, {"port", 80}, {"targetPort", "http"}}}}}}});
+    admin_.ask(
+        "POST", "/api/v1/namespaces/" + space_ + "/services",
+        {{"metadata", {{"name", name}}},
+         {"spec", {{"selector", labels}, {"ports", {{{"name", "http"}, {"port", 80}, {"targetPort", "http"}}}}}}});
   }
 
   boost::asio::io_context& control_;

@@ -3,8 +3,8 @@
 #include "tests/activator/kubernetes/cluster/bed.hpp"
 
 using namespace rouse::activator::contract;
-using rouse::kubernetes::test::fixture;
 using Catch::Contains;
+using rouse::kubernetes::test::fixture;
 using std::chrono::milliseconds;
 
 using bed = bench<fixture>;
@@ -67,7 +67,8 @@ TEST_CASE("why a pod does not come up is told within seconds, and it is not left
   bed on;
   const auto check = [&](const char* name, const char* behaviour, const char* reason, const char* words) {
     const auto id = on.start(on.fixture.spec_of(name, behaviour, {}));
-    REQUIRE(run_until(on.control, [&] { return on.of(id).exits > 0; }, milliseconds(10'000)));
+    REQUIRE(run_until(
+        on.control, [&] { return on.of(id).exits > 0; }, milliseconds(10'000)));
     CHECK(on.of(id).exit.reason == reason);
     CHECK_THAT(on.of(id).exit.detail, Contains(words));
     CHECK(run_until(on.control, [&] { return on.fixture.pods(name).empty(); }));
@@ -92,7 +93,8 @@ TEST_CASE("a Deployment that does not exist yet") {
   for (int i = 0; i < 50; ++i) {
     next = on.start(spec);
     if (on.ready(next)) break;
-    run_until(on.control, [] { return false; }, milliseconds(20));
+    run_until(
+        on.control, [] { return false; }, milliseconds(20));
   }
   CHECK(on.of(next).ready == 1);
 }
