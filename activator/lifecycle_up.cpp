@@ -310,7 +310,9 @@ void lifecycle::start_failed(const tracked& one, exit_report& report, time_point
     return;
   }
   const auto others = in_phase(phase::ready) + in_phase(phase::starting);
-  if (report.reason == "no-capacity") {
+  // A pool that cannot be reached is like one without room: the next one is asked.
+  const bool for_room = is_for_room(report.reason);
+  if (for_room) {
     around_.pools.refuse_until(one.pool, now + capacity_pause);
     ++past().start_failures[report.reason];
     around_.log.warn("function {}: pool {} has no capacity: {}; it is asked again in {}", runtime_->function->name,
@@ -319,7 +321,7 @@ void lifecycle::start_failed(const tracked& one, exit_report& report, time_point
   }
   const bool same_again = failure_ && failure_->reason == report.reason;
   const bool news = backoff_.failed(one.began, now, around_.random());
-  if (report.reason != "no-capacity") ++past().start_failures[report.reason];
+  if (!for_room) ++past().start_failures[report.reason];
   // Twenty starts that fail together for one reason are one error; the others are told only to those who debug.
   around_.log.log(news || !same_again ? spdlog::level::err : spdlog::level::debug,
                   "function {}: instance {} could not be started ({}): {}; {}next try in {} at the earliest{}",

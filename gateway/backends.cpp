@@ -6,6 +6,7 @@
 
 #include "activator/backend/docker/docker_backend.hpp"
 #include "activator/backend/fixed/static_backend.hpp"
+#include "activator/backend/kubernetes/kubernetes_backend.hpp"
 #include "activator/backend/webhook/webhook_backend.hpp"
 #include "activator/words.hpp"
 
@@ -48,7 +49,7 @@ std::shared_ptr<activator::backend> backends::make(const config::pool& of) {
     case config::pool_backend::docker:
       return thread_.make(around_.listener, true, making<docker::docker_backend>(docker_settings(of)));
     case config::pool_backend::kubernetes:
-      break;
+      return thread_.make(around_.listener, false, making<kubernetes::kubernetes_backend>(kubernetes_settings(of)));
     case config::pool_backend::webhook:
       return thread_.make(around_.listener, false, making<webhook::webhook_backend>(webhook_settings(of)));
     case config::pool_backend::fixed:
@@ -94,6 +95,17 @@ docker::docker_settings backends::docker_settings(const config::pool& of) {
     around_.log.warn("pool {}: DOCKER_HOST is {}, and rouse speaks to an engine over a unix socket only: {} is used",
                      of.name, activator::printable(named), settings.socket);
   }
+  return settings;
+}
+
+kubernetes::kubernetes_settings backends::kubernetes_settings(const config::pool& of) {
+  kubernetes::kubernetes_settings settings;
+  settings.pool = of.name;
+  settings.name_space = of.connection.name_space;
+  settings.context = of.connection.context;
+  settings.kubeconfig = of.connection.kubeconfig;
+  settings.owner = owner();
+  settings.note = note_of(of);
   return settings;
 }
 

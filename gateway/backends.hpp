@@ -12,6 +12,7 @@
 
 #include "activator/backend/backend.hpp"
 #include "activator/backend/docker/docker_backend.hpp"
+#include "activator/backend/kubernetes/kubernetes_backend.hpp"
 #include "activator/backend/process/process_backend.hpp"
 #include "activator/backend_table.hpp"
 #include "activator/backend_thread.hpp"
@@ -39,6 +40,7 @@ class backends {
   /// For lines of the log about the pool, from any thread.
   [[nodiscard]] std::function<void(const std::string&)> note_of(const config::pool& of);
   [[nodiscard]] docker::docker_settings docker_settings(const config::pool& of);
+  [[nodiscard]] kubernetes::kubernetes_settings kubernetes_settings(const config::pool& of);
 
   surroundings around_;
   activator::backend_thread thread_;

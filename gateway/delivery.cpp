@@ -5,6 +5,7 @@
 #include <cassert>
 #include <utility>
 
+#include "activator/words.hpp"
 #include "gateway/request_view.hpp"
 
 namespace rouse::gateway {
@@ -155,7 +156,7 @@ bool delivery::refuse(const char* type, std::string detail, std::chrono::millise
 }
 
 bool delivery::refuse_start(const std::shared_ptr<const activator::start_failure>& failure) {
-  const bool full = failure && failure->reason == "no-capacity";
+  const bool full = failure && activator::is_for_room(failure->reason);
   const auto wait = failure ? failure->retry_at - steady::now() : steady::duration(1s);
   return refuse(full ? "no-capacity" : "start-failed",
                 failure ? failure->detail : "no instance of the function could be started",

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "activator/words.hpp"
 #include "gateway/request_view.hpp"
 #include "gateway/session.hpp"
 
@@ -362,7 +363,7 @@ awaitable<bool> session::obtain_slot(activator::parking_lot::turn as, activator:
 
 /// Sets refusal_ for a start that failed. Always false, for obtain_slot().
 bool session::explain_failure(const std::shared_ptr<const activator::start_failure>& failure) {
-  const bool full = failure && failure->reason == "no-capacity";
+  const bool full = failure && activator::is_for_room(failure->reason);
   counters_->shed_one(full ? shed_reason::no_capacity : shed_reason::start_failed);
   refusal_ = answer();
   refusal_.status = full ? 503 : 502;
