@@ -5,9 +5,39 @@
 #include <utility>
 
 #include "activator/backend/docker/docker_backend.hpp"
+#include "activator/backend/fixed/static_backend.hpp"
+#include "activator/backend/webhook/webhook_backend.hpp"
 #include "activator/words.hpp"
 
 namespace rouse::gateway {
+namespace {
+
+/// Makes a backend of this kind from its settings, on the backends' thread.
+template <class Backend, class Settings>
+activator::backend_thread::maker making(Settings settings) {
+  return [settings = std::move(settings)](boost::asio::io_context& io, activator::backend_listener& listener) {
+    return std::make_unique<Backend>(io, listener, settings);
+  };
+}
+
+webhook::webhook_settings webhook_settings(const config::pool& of) {
+  webhook::webhook_settings settings;
+  settings.pool = of.name;
+  settings.secret = of.connection.secret;
+  settings.poll_interval = of.connection.poll_interval;
+  settings.request_timeout = of.connection.request_timeout;
+  return settings;
+}
+
+fixed::static_settings static_settings(const config::pool& of) {
+  fixed::static_settings settings;
+  settings.pool = of.name;
+  settings.check_interval = of.connection.check_interval;
+  settings.resolve_interval = of.connection.resolve_interval;
+  return settings;
+}
+
+}  // namespace
 
 backends::backends(surroundings around) : around_(std::move(around)), thread_(around_.control) {}
 
@@ -16,11 +46,13 @@ std::shared_ptr<activator::backend> backends::make(const config::pool& of) {
     case config::pool_backend::process:
       break;
     case config::pool_backend::docker:
-      return make_docker(of);
+      return thread_.make(around_.listener, true, making<docker::docker_backend>(docker_settings(of)));
     case config::pool_backend::kubernetes:
-    case config::pool_backend::webhook:
-    case config::pool_backend::fixed:
       break;
+    case config::pool_backend::webhook:
+      return thread_.make(around_.listener, false, making<webhook::webhook_backend>(webhook_settings(of)));
+    case config::pool_backend::fixed:
+      return thread_.make(around_.listener, false, making<fixed::static_backend>(static_settings(of)));
   }
   if (!processes_) {
     processes_ = std::make_shared<process::process_backend>(around_.control, around_.keeper_socket, around_.listener,
@@ -38,14 +70,19 @@ const std::string& backends::owner() {
   return owner_->name();
 }
 
-std::shared_ptr<activator::backend> backends::make_docker(const config::pool& of) {
+std::function<void(const std::string&)> backends::note_of(const config::pool& of) {
+  return [&log = around_.log, pool = of.name](const std::string& line) {
+    log.info("pool {}: {}", pool, activator::printable(line));
+  };
+}
+
+docker::docker_settings backends::docker_settings(const config::pool& of) {
   docker::docker_settings settings;
   settings.pool = of.name;
   settings.network = of.connection.network;
   settings.owner = owner();
-  settings.note = [this, pool = of.name](const std::string& line) {
-    around_.log.info("pool {}: {}", pool, activator::printable(line));
-  };
+  settings.note = note_of(of);
+  settings.in_use = containers_;
   constexpr std::string_view local = "unix://";
   const char* host = std::getenv("DOCKER_HOST");
   const std::string_view named = host != nullptr ? host : "";
@@ -57,10 +94,7 @@ std::shared_ptr<activator::backend> backends::make_docker(const config::pool& of
     around_.log.warn("pool {}: DOCKER_HOST is {}, and rouse speaks to an engine over a unix socket only: {} is used",
                      of.name, activator::printable(named), settings.socket);
   }
-  return thread_.make(around_.listener, true,
-                      [settings](boost::asio::io_context& io, activator::backend_listener& listener) {
-                        return std::make_unique<docker::docker_backend>(io, listener, settings);
-                      });
+  return settings;
 }
 
 }  // namespace rouse::gateway

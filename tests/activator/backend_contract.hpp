@@ -593,9 +593,11 @@ void backend_contract() {
       check_end(on.of(id));
     }
   }
-  if (on.fixture.get().can_freeze()) {
-    SECTION("frozen") {
-      freeze_contract(on);
+  if constexpr (requires { on.fixture.ticks(); }) {
+    if (on.fixture.get().can_freeze()) {
+      SECTION("frozen") {
+        freeze_contract(on);
+      }
     }
   }
   if constexpr (Fixture::can.end || Fixture::can.adopt) {
