@@ -82,6 +82,7 @@ docker::docker_settings backends::docker_settings(const config::pool& of) {
   settings.network = of.connection.network;
   settings.owner = owner();
   settings.note = note_of(of);
+  settings.in_use = containers_;
   constexpr std::string_view local = "unix://";
   const char* host = std::getenv("DOCKER_HOST");
   const std::string_view named = host != nullptr ? host : "";

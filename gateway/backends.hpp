@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 
 #include <spdlog/logger.h>
@@ -42,7 +43,9 @@ class backends {
   surroundings around_;
   activator::backend_thread thread_;
   std::shared_ptr<activator::backend> processes_;
-  std::unique_ptr<owner_name> owner_;  ///< once a backend needs it
+  std::shared_ptr<std::set<std::string>> containers_ =
+      std::make_shared<std::set<std::string>>();  ///< the other thread's
+  std::unique_ptr<owner_name> owner_;             ///< once a backend needs it
 };
 
 }  // namespace rouse::gateway

@@ -9,6 +9,7 @@ from docker_engine import engine
 from harness import *
 
 IMAGE = "rouse-test/rouse"
+HELLO = r"Hello from Python! GET / \(instance \d+\)\n\Z"
 CONFIG = """
 server: {listen: "0.0.0.0:8080", data_dir: "${STATE_DIRECTORY}"}
 functions:
@@ -30,6 +31,16 @@ def build():
     return IMAGE
 
 
+def example_image():
+    """The image of config/examples/functions; returns its name. Its base is made from Debian's python3: no registry is in reach."""
+    with tempfile.TemporaryDirectory() as folder:
+        install = "apt-get update && apt-get install -y --no-install-recommends python3 && rm -rf /var/lib/apt/lists/*"
+        (Path(folder) / "Dockerfile").write_text(f"FROM debian:bookworm-slim\nRUN {install}\n")
+        engine(outside=True).build(folder, "python:3-slim")
+    engine(outside=True).build(ROOT / "config" / "examples" / "functions", "rouse-test/hello")
+    return "rouse-test/hello"
+
+
 class Container(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -45,12 +56,12 @@ class Container(unittest.TestCase):
         self.volume = f"rouse-test-{os.getpid()}"
         self.addCleanup(self.engine.clean)
 
-    def start(self, health=None):
+    def start(self, health=None, binds=(), **more):
         """A container as deploy/kubernetes runs it, once it is healthy; returns its id and its address."""
         function = fast_function()["command"][0]
-        binds = [f"{self.config}:/etc/rouse/rouse.yaml:ro", f"{function}:/fast_function:ro", f"{self.volume}:/var/lib/rouse"]
+        binds = [*binds, f"{self.config}:/etc/rouse/rouse.yaml:ro", f"{function}:/fast_function:ro", f"{self.volume}:/var/lib/rouse"]
         strict = {"ReadonlyRootfs": True, "CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"]}
-        self.one = self.engine.run(IMAGE, health=health or {"Interval": 0.2}, Binds=binds, **strict)
+        self.one = self.engine.run(IMAGE, health=health or {"Interval": 0.2}, Binds=binds, **strict, **more)
         self.wait_health("healthy")
         return self.one, self.engine.address(self.one)
 
@@ -104,6 +115,33 @@ class Container(unittest.TestCase):
         _, address = self.start()
         with Connection(8080, address) as caller:
             self.assertEqual(caller.request("GET", where).json()["state"], "succeeded")
+
+    def test_functions_in_containers_beside_it(self):
+        self.config.write_text('''{"server": {"listen": "0.0.0.0:8080", "data_dir": "${STATE_DIRECTORY}"},
+            "functions": {"hello": {"image": "%s", "pools": ["docker"]}}}''' % example_image())
+        # Who may use the socket is its group, which is root's here.
+        one, address = self.start(binds=[f"{self.engine.socket}:/var/run/docker.sock"], GroupAdd=["0"])
+        with Connection(8080, address) as caller:
+            answer = caller.request("GET", "/function/hello")
+        self.assertEqual(answer.status, 200, self.engine.logs(one))
+        self.assertRegex(answer.text, HELLO)
+        self.engine.api("POST", f"/containers/{one}/stop", t=int(scaled(60)))
+        self.assertEqual(self.engine.inspect(one)["State"]["ExitCode"], 0, self.engine.logs(one))
+
+
+class Example(unittest.TestCase):
+    """docs/containers.md: the function of the examples as an image."""
+
+    def test_it_runs_in_a_container(self):
+        self.addCleanup(engine(outside=True).clean)
+        pools = {"docker": {"backend": "docker", "socket": engine(outside=True).socket}}
+        function = {"image": example_image(), "pools": ["docker"], "scale": {"idle": "300ms"}}
+        with Daemon({"pools": pools, "functions": {"hello": function}}) as rouse:
+            answer = rouse.get("/function/hello")
+            self.assertEqual(answer.status, 200, answer)
+            self.assertRegex(answer.text, HELLO)
+            rouse.wait_zero("hello")
+            wait_for(lambda: not engine(outside=True).containers(), 20, "the container is removed")
 
 
 class Context(unittest.TestCase):

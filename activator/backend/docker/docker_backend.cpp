@@ -26,6 +26,11 @@ struct docker_backend::impl final : instance_host, engine_listener, pull_listene
                 label_filter(settings_.owner, settings_.pool, true), settings_.seed, *this),
         pulls_(docker_, *this),
         removals_(context, docker_) {}
+  ~impl() {
+    for (const auto& [name, id] : by_name_) settings_.in_use->erase(name);
+  }
+  impl(const impl&) = delete;
+  impl& operator=(const impl&) = delete;
 
   /// A container that runs, with our labels, that no instance is known for.
   struct stray {
@@ -38,6 +43,8 @@ struct docker_backend::impl final : instance_host, engine_listener, pull_listene
   void claim(const std::shared_ptr<docker_instance>& instance, const std::string& name);
   void sort_out();
   void tell_or_end();
+  void note_name(const std::string& name, std::uint64_t id);
+  void drop_name(const std::string& name);
   bool is_known(const std::string& name) const;
   std::shared_ptr<docker_instance> find(std::uint64_t id) const;
   std::vector<std::shared_ptr<docker_instance>> all() const;
@@ -92,14 +99,23 @@ std::vector<std::shared_ptr<docker_instance>> docker_backend::impl::all() const 
 }
 
 bool docker_backend::impl::is_known(const std::string& name) const {
-  return by_name_.contains(name) || removals_.has(name);
+  return settings_.in_use->contains(name) || removals_.has(name);
+}
+
+void docker_backend::impl::note_name(const std::string& name, std::uint64_t id) {
+  by_name_.emplace(name, id);
+  settings_.in_use->insert(name);
+}
+
+void docker_backend::impl::drop_name(const std::string& name) {
+  if (by_name_.erase(name) > 0) settings_.in_use->erase(name);
 }
 
 void docker_backend::impl::begin(const activator::start_spec& spec) {
   const auto instance = std::make_shared<docker_instance>(
       *this, spec, container_name(spec.instance, static_cast<std::uint32_t>(random_())));
   instances_.emplace(spec.id, instance);
-  by_name_.emplace(instance->name(), spec.id);
+  note_name(instance->name(), spec.id);
   instance->begin();
   if (!spec.found.empty()) {
     if (strays_.contains(spec.found)) return claim(instance, spec.found);
@@ -126,8 +142,8 @@ std::string* docker_backend::impl::take_stray(const activator::run_spec& spec) {
 void docker_backend::impl::claim(const std::shared_ptr<docker_instance>& instance, const std::string& name) {
   const container found = strays_.at(name).what;
   strays_.erase(name);
-  by_name_.erase(instance->name());
-  by_name_.emplace(found.name, instance->id());
+  drop_name(instance->name());
+  note_name(found.name, instance->id());
   instance->adopt(found);
 }
 
@@ -211,7 +227,7 @@ void docker_backend::impl::on_event(const event& what) {
     if (const auto instance = find(known->second)) instance->on_event(what);
     return;
   }
-  if (removals_.has(what.name)) return;
+  if (is_known(what.name)) return;
   if (what.action == "die" || what.action == "destroy") strays_.erase(what.name);
   // What a rouse before this one had asked for only happens now; or somebody started it by hand.
   if (what.action != "destroy") docker_.list_again();
@@ -245,7 +261,7 @@ bool docker_backend::impl::do_without_init() {
 void docker_backend::impl::finished(std::uint64_t id) {
   const auto found = instances_.find(id);
   if (found == instances_.end()) return;
-  by_name_.erase(found->second->name());
+  drop_name(found->second->name());
   instances_.erase(found);
 }
 

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 
 #include "activator/backend/backend.hpp"
@@ -20,6 +21,9 @@ struct docker_settings {
   std::string network;  ///< that containers are attached to; empty: the engine's own bridge
   std::string owner;    ///< of this rouse alone, over its restarts; containers without it are nobody's business here
   std::uint32_t seed = std::random_device{}();  ///< of names and pauses
+  /// Names of the containers that backends of this rouse work with. Those of a pool that is reached in a new way since
+  /// a reload share it, so that the new one does not take what the old one still has. Of the backends' thread.
+  std::shared_ptr<std::set<std::string>> in_use = std::make_shared<std::set<std::string>>();
   /// Told what concerns all containers, in a sentence.
   std::function<void(const std::string&)> note = [](const std::string&) {};
 };

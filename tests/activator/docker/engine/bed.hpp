@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -134,6 +135,7 @@ class docker_fixture {
     settings.pool = "docker";
     settings.socket = engine_socket();
     settings.owner = owner;
+    settings.in_use = in_use;
     settings.note = [this](const std::string& text) { notes.push_back(text); };
     backend = std::make_unique<docker_backend>(io_, listener_, settings);
   }
@@ -183,6 +185,7 @@ class docker_fixture {
 
  public:
   const std::string owner;
+  const std::shared_ptr<std::set<std::string>> in_use = std::make_shared<std::set<std::string>>();
   double cores = 0;
   bool away = false;
   std::vector<std::string> notes;
