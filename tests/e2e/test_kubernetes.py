@@ -2,7 +2,7 @@
 
 from harness import *
 from kube import kubernetes, tearDownModule  # noqa: F401
-from load import Load, wait_metric
+from load import Load
 
 #: What rouse may do in the namespace: no more than deploy/kubernetes gives it.
 RULES = [
@@ -109,7 +109,7 @@ class Failures(Kubernetes):
         self.make("big", behaviour="unschedulable")
         self.make("many")
         self.cluster.limit_pods(self.space, 1)
-        both = {"pools": ["k", "local"], **fast_function()}
+        both = {"pools": ["k", "local"], "scale": {"idle": "1s"}, **fast_function()}
         config = self.config(many=function("many", **both), big=function("big", **both))
         with Daemon(config) as rouse:
             self.assertEqual(rouse.get("/function/many").status, 200)
@@ -118,7 +118,7 @@ class Failures(Kubernetes):
             rouse.wait_instances("many", 2)
             self.assertEqual(sorted(one["pool"] for one in rouse.instances("many", "ready")), ["k", "local"])
             rouse.wait_log("pool k has no capacity: .*exceeded quota")
-            rouse.must("scale", "many", "--min", "0", "--max", "0")
+            rouse.must("scale", "many", "--min", "0")
             self.wait_pods("many", 0)
             self.assertEqual(rouse.get("/function/big").status, 200)
             self.assertEqual([one["pool"] for one in rouse.instances("big", "ready")], ["local"])
@@ -138,7 +138,7 @@ class Failures(Kubernetes):
     def test_the_api_server_is_away(self):
         self.make("warm", command=self.fast(2))
         self.make("cold")
-        config = self.config(warm=function("warm", scale={"min": 1}), cold=function("cold", start_timeout="2s"))
+        config = self.config(warm=function("warm", scale={"min": 1, "max": 1}), cold=function("cold", start_timeout="2s"))
         with Daemon(config) as rouse:
             rouse.wait_instances("warm", 1)
             with Load(rouse.port, "/function/warm", 2) as load:
