@@ -18,8 +18,8 @@ ARG BINARY=build
 FROM debian:bookworm-slim AS runtime
 RUN apt-get update \
   && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-    ca-certificates libboost-url1.81.0 libdate-tz3 libfmt9 libprometheus-cpp-core1.0 librdkafka1 libspdlog1.10 libsqlite3-0 libssl3 \
-    libyaml-cpp0.7 tzdata \
+    ca-certificates libboost-url1.81.0 libdate-tz3 libfmt9 libprometheus-cpp-core1.0 librdkafka1 libspdlog1.10 libsqlite3-0 \
+    libssl3 libyaml-cpp0.7 tzdata \
   && rm -rf /var/lib/apt/lists/* \
   && useradd --uid 10001 --user-group --home-dir /var/lib/rouse --create-home --shell /usr/sbin/nologin rouse
 

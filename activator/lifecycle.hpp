@@ -171,6 +171,7 @@ class lifecycle {
     phase at = phase::starting;
     bool found = false;       ///< it ran already
     bool outdated = false;    ///< to be replaced; never comes back
+    bool leaves = false;      ///< it ends by itself, or has
     bool published = false;   ///< workers may know of it
     bool forgotten = false;   ///< every worker has closed its idle connections to it
     bool retiring = false;    ///< waits for the workers to pass a quiescent point
@@ -247,6 +248,7 @@ class lifecycle {
   void release_slow_answers(time_point now);
   void start_failed(const tracked& one, exit_report& report, time_point now);
   void crashed(const tracked& one, bool frozen, exit_report& report, time_point now);
+  void stands_no_more(tracked& one);
   void remember_failure(std::string reason, std::string detail, std::vector<std::string> last_lines);
 
   // lifecycle_down.cpp

@@ -68,8 +68,11 @@ unsigned lifecycle::holds(std::uint32_t pool) const {
 
 bool lifecycle::is_at_own_max(const place& where) const {
   const auto here = holds(where.pool);
-  // Where none is there although some could be, the backend is asked, for it knows why.
-  return (where.max > 0 && here >= where.max) || (where.standing > 0U && here >= *where.standing);
+  // Those that leave are not among what stands there. Where none is there although some could be, the backend is asked,
+  // for it knows why.
+  const auto left = static_cast<unsigned>(std::ranges::count_if(
+      instances_, [&](const tracked& one) { return one.leaves && one.pool == where.pool && one.at != phase::exited; }));
+  return (where.max > 0 && here >= where.max) || (where.standing > 0U && here - left >= *where.standing);
 }
 
 std::optional<std::uint32_t> lifecycle::find_place(bool within_min, time_point now) const {
@@ -245,6 +248,7 @@ void lifecycle::on_exit(std::uint64_t id, exit_report report, time_point now) {
     around_.log.info("function {}: instance {} stopped: {}", runtime_->function->name, one.self->name(),
                      printable(report.detail));
   } else {
+    stands_no_more(one);
     crashed(one, was == phase::frozen, report, now);
     if (was == phase::ready) publish();
     leave_workers({id});
@@ -262,6 +266,7 @@ void lifecycle::on_progress(std::uint64_t id, std::string text) {
 /// Somebody else ends it: it gets no new work, and is told to stop when it has none left.
 void lifecycle::on_leaving(std::uint64_t id, const std::string& detail, time_point now) {
   auto& one = find(id);
+  stands_no_more(one);
   one.outdated = true;
   around_.log.info("function {}: instance {} leaves with {} in flight: {}", runtime_->function->name, one.self->name(),
                    one.self->slots_taken(), printable(detail));
@@ -271,6 +276,13 @@ void lifecycle::on_leaving(std::uint64_t id, const std::string& detail, time_poi
     stop(one, config_->stop_grace, now);
   }
   evaluate(now);
+}
+
+/// It is not replaced by one that is not there: until the backend says more, one less stands.
+void lifecycle::stands_no_more(tracked& one) {
+  if (std::exchange(one.leaves, true)) return;
+  const auto where = std::ranges::find(places_, one.pool, &place::pool);
+  if (where != places_.end() && where->standing > 0U) --*where->standing;
 }
 
 void lifecycle::on_found(std::uint32_t pool, std::string name, time_point now) {
@@ -283,12 +295,20 @@ void lifecycle::on_found(std::uint32_t pool, std::string name, time_point now) {
 void lifecycle::on_standing(std::uint32_t pool, unsigned count, time_point now) {
   const auto where = std::ranges::find(places_, pool, &place::pool);
   if (where == places_.end()) return;
-  if (count > where->standing.value_or(0)) around_.pools.refuse_no_more(pool);
+  if (count > where->standing.value_or(0)) {
+    around_.pools.refuse_no_more(pool);
+    backoff_ = {};  // what failed before says nothing about one that was not there
+  }
   where->standing = count;
   evaluate(now);
 }
 
 void lifecycle::start_failed(const tracked& one, exit_report& report, time_point now) {
+  if (one.found && report.reason == "gone") {
+    // It says nothing about the function: it has ended, or serves a start that was on its way already.
+    around_.log.info("function {}: nothing to take over: {}", runtime_->function->name, printable(report.detail));
+    return;
+  }
   const auto others = in_phase(phase::ready) + in_phase(phase::starting);
   // A pool that cannot be reached is like one without room: the next one is asked.
   const bool for_room = is_for_room(report.reason);

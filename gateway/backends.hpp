@@ -4,12 +4,15 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 
 #include <spdlog/logger.h>
 #include <boost/asio/io_context.hpp>
 
 #include "activator/backend/backend.hpp"
+#include "activator/backend/docker/docker_backend.hpp"
+#include "activator/backend/kubernetes/kubernetes_backend.hpp"
 #include "activator/backend/process/process_backend.hpp"
 #include "activator/backend_table.hpp"
 #include "activator/backend_thread.hpp"
@@ -34,12 +37,17 @@ class backends {
 
  private:
   [[nodiscard]] const std::string& owner();
-  [[nodiscard]] std::shared_ptr<activator::backend> make_kubernetes(const config::pool& of);
+  /// For lines of the log about the pool, from any thread.
+  [[nodiscard]] std::function<void(const std::string&)> note_of(const config::pool& of);
+  [[nodiscard]] docker::docker_settings docker_settings(const config::pool& of);
+  [[nodiscard]] kubernetes::kubernetes_settings kubernetes_settings(const config::pool& of);
 
   surroundings around_;
   activator::backend_thread thread_;
   std::shared_ptr<activator::backend> processes_;
-  std::unique_ptr<owner_name> owner_;  ///< once a backend needs it
+  std::shared_ptr<std::set<std::string>> containers_ =
+      std::make_shared<std::set<std::string>>();  ///< the other thread's
+  std::unique_ptr<owner_name> owner_;             ///< once a backend needs it
 };
 
 }  // namespace rouse::gateway

@@ -4,6 +4,15 @@
 
 cache_folder() { echo "${XDG_CACHE_HOME:-${HOME:?}/.cache}/rouse"; }
 
+# new_draft NAME: a folder in the cache that nobody looks into; those of runs that were killed go.
+new_draft() {
+  local cache
+  cache=$(cache_folder)
+  mkdir -p "$cache"
+  find "$cache" -maxdepth 1 -name ".$1.*" -mmin +180 -exec rm -rf {} +
+  mktemp -d "$cache/.$1.XXXXXX"
+}
+
 # keep DRAFT TARGET: makes the draft what others find. Somebody else may have been faster; theirs is as good.
 keep() {
   chmod 755 "$1"
@@ -18,8 +27,7 @@ build_kubernetes() {
   version=$(sed -n 's|^\tk8s\.io/kubernetes \(v[0-9.]*\)$|\1|p' $module/go.mod)
   cache=$(cache_folder)
   [[ -d $cache/kubernetes-$version ]] && return 0
-  mkdir -p "$cache"
-  draft=$(mktemp -d "$cache/.kubernetes-$version.XXXXXX")
+  draft=$(new_draft "kubernetes-$version")
   mkdir "$draft/module" "$draft/bin"
   cp $module/go.mod $module/go.sum $module/programs.go "$draft/module"
   say "building Kubernetes $version into $cache/kubernetes-$version (5 minutes on 2 cores, once)"
@@ -43,14 +51,14 @@ build_kubernetes() {
 }
 
 # compile_kubernetes DRAFT VERSION: the three programs, into DRAFT/bin. Modules and objects stay in the draft, for the next try.
+# (`set -e` does not hold here: the caller looks at the status.)
 compile_kubernetes() (
-  set -e
   draft=$1 version=$2
   exec 3>&1 >>"$draft/log" 2>&1
   export GOMODCACHE=$draft/modules GOCACHE=$draft/objects GOFLAGS=-modcacherw GOTOOLCHAIN=local GOWORK=off GO111MODULE=on CGO_ENABLED=0
   unset GOROOT GOPATH GOBIN GOEXPERIMENT
-  use_go "$draft/module/go.mod"
-  cd "$draft/module"
+  use_go "$draft/module/go.mod" || exit 1
+  cd "$draft/module" || exit 1
   flags=()
   for pair in "gitVersion=$version" gitMajor=1 "gitMinor=$(cut -d. -f2 <<<"$version")" gitTreeState=clean; do
     flags+=(-X "k8s.io/component-base/version.$pair")
@@ -66,11 +74,9 @@ compile_kubernetes() (
     done
     printf '   %d files fetched, %d packages compiled\n' "$(grep -c '^go: downloading' "$draft/log")" "$(grep -cv '^go: ' "$draft/log")" >&3
   done 2>/dev/null
-  wait $compiler
-  mv "$draft/bin/server" "$draft/bin/etcd"
-  [[ $("$draft/bin/kube-apiserver" --version) == "Kubernetes $version" ]]
-  "$draft/bin/kube-controller-manager" --version && "$draft/bin/etcd" --version
-  touch "$draft/whole"
+  wait $compiler && mv "$draft/bin/server" "$draft/bin/etcd" || exit 1
+  [[ $("$draft/bin/kube-apiserver" --version) == "Kubernetes $version" ]] || exit 1
+  "$draft/bin/kube-controller-manager" --version && "$draft/bin/etcd" --version && touch "$draft/whole"
 )
 
 # use_go GO_MOD: puts a Go in front of PATH that is as new as the file asks for, unless there is one: that of its `toolchain` line,
@@ -86,7 +92,7 @@ use_go() {
   # Known to go.mod, or else to the database of checksums.
   sum=$(sed -n "s|^// $module ||p" "$1")
   report=$(dirname "$1")/toolchain.json
-  mkdir -p "$GOMODCACHE.from"
+  mkdir -p "$GOMODCACHE.from" || return 1
   (cd "$GOMODCACHE.from" && ${sum:+env GONOSUMDB=golang.org/toolchain} go mod download -json "$module") >"$report" || {
     cat "$report"
     return 1
@@ -97,7 +103,7 @@ use_go() {
   }
   root=$(sed -n 's|.*"Dir": "\(.*\)".*|\1|p' "$report")
   # Modules have no executable files.
-  chmod +x "$root"/bin/* "$root"/pkg/tool/*/*
+  [[ -n $root ]] && chmod +x "$root"/bin/* "$root"/pkg/tool/*/* || return 1
   export GOROOT=$root PATH=$root/bin:$PATH
   go version
 }
@@ -113,16 +119,16 @@ make_base_image() {
     echo "dev: an image of Debian can be made by root only, so the tests with Docker will fail" >&2
     return 1
   fi
-  mkdir -p "$cache"
-  draft=$(mktemp -d "$cache/.debian-$suite.XXXXXX")
+  draft=$(new_draft "debian-$suite")
   mirror=$(apt-get indextargets --format '$(CODENAME) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' | sed -n "s/^$suite main //p" | head -1)
   say "making an image of Debian ($suite) with debootstrap in $cache/debian-$suite"
   for try in 1 2 3; do
     rm -rf "$draft/root"
-    [[ -n $mirror ]] && timeout 600 debootstrap --variant=minbase "$suite" "$draft/root" "$mirror" >"$draft/log" 2>&1 </dev/null &&
-      pack_base_image "$draft" && break
+    : >"$draft/log"
+    [[ -n $mirror ]] || break
+    timeout 600 debootstrap --variant=minbase "$suite" "$draft/root" "$mirror" >"$draft/log" 2>&1 </dev/null && pack_base_image "$draft" && break
     echo "dev: try $try of 3 to make it failed; what debootstrap said:" >&2
-    tail -5 "$draft/log" >&2 || true
+    tail -5 "$draft/log" >&2
     ((try == 3)) || sleep $((try * 2))
   done
   rm -rf "$draft"/{root,log}

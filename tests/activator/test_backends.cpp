@@ -55,6 +55,19 @@ TEST_CASE("what is found serves those who wait; a start that was made for them g
   CHECK(parked.served());
 }
 
+TEST_CASE("what was found and cannot be taken over any more is no failure of the function") {
+  rig r;
+  auto& parked = r.request();
+  r.life->on_found(0, "left-behind", r.now);
+  REQUIRE(r.backend.starts.size() == 2);
+  r.exits(2, "gone");  // the backend gave it to the first
+  CHECK(r.backend.starts.size() == 2);
+  CHECK_FALSE(parked.failure());
+  r.ready(1);
+  CHECK(parked.served());
+  CHECK(r.life->status(r.now).start_failures.empty());
+}
+
 TEST_CASE("an idle instance that somebody else ends is stopped at once") {
   rig r;
   r.fill(2, 0);

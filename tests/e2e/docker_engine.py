@@ -195,7 +195,8 @@ class Engine:
             self.init.wait()
             self.init.stdout.close()
         self._make_bridge(remove=True)
-        wait_for(self._remove_cgroups, 10, "the control groups of the containers are empty")
+        with contextlib.suppress(AssertionError):  # else the next one of this number removes them
+            wait_for(self._remove_cgroups, 5, "the control groups of the containers are empty")
         self.folder.cleanup()
         os.close(self._lock)
 
@@ -263,12 +264,15 @@ class Engine:
     def inspect(self, container):
         return self.api("GET", f"/containers/{container}/json")
 
-    def run(self, image=None, command=None, name=None, env=None, labels=None, **host_config):
-        """A container that is none of rouse's, started; returns its id. `host_config` as the Engine API has it (Binds=...)."""
+    def run(self, image=None, command=None, name=None, env=None, labels=None, health=None, **host_config):
+        """A container that is none of rouse's, started; returns its id. `health`: how the image's
+        health check is done, times in seconds (Interval=1, Retries=1). `host_config` as the Engine API has it (Binds=...)."""
         spec = {"Image": image or self.function_image(), "Env": [f"{key}={value}" for key, value in (env or {}).items()]}
         spec |= {"Labels": labels or {}, "HostConfig": host_config}
         if command:
             spec["Cmd"] = list(command)
+        if health:
+            spec["Healthcheck"] = {key: value if key == "Retries" else int(value * 1e9) for key, value in health.items()}
         made = self.api("POST", "/containers/create", spec, **({"name": name} if name else {}))["Id"]
         self.api("POST", f"/containers/{made}/start")
         return made
@@ -356,18 +360,19 @@ def _program(name):
 
 
 def _take_number():
-    """(number, lock): a number that no other engine has now, for what must not be shared; the lock is a descriptor to be closed."""
-    cache = own_network.cache_folder()
-    cache.mkdir(parents=True, exist_ok=True)
+    """(number, lock): a number that no other engine of this machine has now, for what must not be shared; the lock is a descriptor to be
+    closed."""
+    own_network.cache_folder().mkdir(parents=True, exist_ok=True)
+    os.makedirs("/run/lock", exist_ok=True)
     for number in range(50):
-        lock = os.open(cache / f"docker-{number}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        lock = os.open(f"/run/lock/rouse-test-docker-{number}", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
             continue
         return number, lock
-    raise AssertionError(f"50 Docker Engines of tests run at a time, says {cache}/docker-*.lock")
+    raise AssertionError(f"50 Docker Engines of tests run at a time, say /run/lock/rouse-test-docker-*")
 
 
 def _size_kib(folder):

@@ -860,6 +860,17 @@ def run_rouse(*args, timeout=30.0, env=None, cwd=None, stdin=None):
     return done
 
 
+def documented(part, *changes):
+    """The configuration of docs/backends.md that has `part` in it, with (old, new) changed in it."""
+    found = [text for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "backends.md").read_text(), re.S) if part in text]
+    assert len(found) == 1, f"{len(found)} configurations have `{part}`"
+    text = found[0]
+    for old, new in changes:
+        assert old in text, f"{old} is not in {text}"
+        text = text.replace(old, new)
+    return text
+
+
 def is_sanitized():
     """True in builds under ASan or TSan, where limits of memory and time do not hold."""
     return TIME_SCALE > 1

@@ -109,8 +109,12 @@ class Failures(Kubernetes):
         self.make("big", behaviour="unschedulable")
         self.make("many")
         self.cluster.limit_pods(self.space, 1)
-        both = {"pools": ["k", "local"], "scale": {"idle": "1s"}, **fast_function()}
-        config = self.config(many=function("many", **both), big=function("big", **both))
+        # A pool without room is not asked for a while: each has its own, and both work one namespace.
+        config = self.config(
+            many={"deployment": "many", "pools": ["k", "local"], "scale": {"idle": "1s"}, "concurrency": 1, **fast_function()},
+            big={"deployment": "big", "pools": ["other", "local"], **fast_function()},
+        )
+        config["pools"]["other"] = config["pools"]["k"]
         with Daemon(config) as rouse:
             self.assertEqual(rouse.get("/function/many").status, 200)
             self.assertEqual([one["pool"] for one in rouse.instances("many", "ready")], ["k"])
@@ -122,7 +126,7 @@ class Failures(Kubernetes):
             self.wait_pods("many", 0)
             self.assertEqual(rouse.get("/function/big").status, 200)
             self.assertEqual([one["pool"] for one in rouse.instances("big", "ready")], ["local"])
-            rouse.wait_log("pool k has no capacity: .*Insufficient memory")
+            rouse.wait_log("pool other has no capacity: .*Insufficient memory")
             self.wait_pods("big", 0)
 
     def test_what_is_not_there_or_not_allowed_says_so(self):

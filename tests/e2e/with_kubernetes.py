@@ -12,6 +12,7 @@ command. How pods behave is said by an annotation of theirs (kubelet.py). At ROU
     namespace                                 makes one of a new name; answers that
     function NAME NAMESPACE REPLICAS [WORD...]   makes a Deployment and a Service, whose pods behave so
     pid NAMESPACE POD                         the process of a pod
+    account NAMESPACE                         a service account with the rights of deploy/kubernetes; answers its kubeconfig
 
 When the command fails, the ends of the logs are shown."""
 
@@ -43,6 +44,7 @@ def _commands(cluster, link):
         "behave": behave,
         "namespace": cluster.new_namespace,
         "function": function,
+        "account": lambda namespace: str(cluster.kubeconfig_of_account(cluster.deployed_account(namespace))),
         "pid": lambda namespace, pod: cluster.kubelet.process(namespace, pod) or 0,
     }
 

@@ -160,6 +160,7 @@ void readiness::state::not_ready(std::string why) {
   problem = std::move(why);
   close();
   ++number;
+  if (settings.once) return finish(false, false);
   const auto elapsed = std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - settings.begun);
   const std::chrono::microseconds longest = settings.longest_gap;
   look_after(std::clamp<std::chrono::microseconds>(elapsed / 50, std::chrono::microseconds(1000), longest));

@@ -25,6 +25,7 @@ struct readiness_settings {
   std::chrono::milliseconds longest_gap{100};
   std::chrono::milliseconds connect_timeout{1000};  ///< then the connect is abandoned, and tried again
   std::chrono::milliseconds answer_timeout{5000};   ///< for the path's answer
+  bool once = false;                                ///< one look, whatever comes of it: a health check
 };
 
 struct readiness_result {
@@ -32,7 +33,7 @@ struct readiness_result {
   /// Of one that is ready: a connected, non-blocking, unused socket, which the receiver owns; -1 where there is none to
   /// give away (the answer of the path ended its connection).
   int socket = -1;
-  std::string problem;  ///< of one that is not: readiness::problem() at the deadline
+  std::string problem;  ///< of one that is not: readiness::problem() at the end
 };
 
 class readiness {

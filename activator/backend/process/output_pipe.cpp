@@ -39,7 +39,7 @@ struct output_pipe::state : std::enable_shared_from_this<state> {
 
   asio::posix::stream_descriptor pipe;
   asio::steady_timer timer;  ///< paces turns and ends the dropping; one use at a time
-  output_lines lines;
+  activator::output_lines lines;
   std::function<void(std::string)> on_line;
   std::function<void()> on_done;  ///< set once finishing
   bool ended = false;             ///< read to the end, or while finishing, until it would block

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "activator/backend/process/descriptor.hpp"
-#include "activator/backend/process/output_lines.hpp"
+#include "activator/output_lines.hpp"
 
 namespace rouse::process {
 

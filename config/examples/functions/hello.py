@@ -1,6 +1,8 @@
 """A function: any program that serves HTTP on $PORT."""
 
 import os
+import signal
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -20,4 +22,7 @@ class Hello(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer
 
 
-ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Hello).serve_forever()
+# rouse sends it when nothing is in flight. In a container, nothing but this would make it end.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+# A container says HOST=0.0.0.0: nobody reaches its loopback.
+ThreadingHTTPServer((os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"])), Hello).serve_forever()

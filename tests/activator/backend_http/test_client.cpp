@@ -134,26 +134,23 @@ TEST_CASE("what cannot be sent is said later, too") {
 }
 
 TEST_CASE("a connection that ends in the middle, says nothing, or says nonsense") {
-  std::string text;
-  small_server server([&](int fd, int) {
-    hear(fd);
-    say(fd, text);
+  small_server server([](int fd, int) {
+    const std::string asked = hear(fd);
+    if (asked.starts_with("GET /cut ")) say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345");
+    if (asked.starts_with("GET /mail ")) say(fd, "220 smtp ready\r\n");
+    if (asked.starts_with("GET /old ")) say(fd, "HTTP/1.0 200 OK\r\n\r\nuntil the end");
   });
   boost::asio::io_context io(1);
   client it(io, at(server.port()));
-  text = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345";
-  auto got = ask(io, it, get("/"));
+  auto got = ask(io, it, get("/cut"));
   CHECK(got.status == 0);
   CHECK(got.error.what == fault::broken);
   CHECK(got.error.problem.find("closed the connection in the middle of its answer") != std::string::npos);
-  text = "";
-  got = ask(io, it, get("/"));
+  got = ask(io, it, get("/nothing"));
   CHECK(got.error.what == fault::broken);
   CHECK(got.error.problem.find("closed the connection without an answer") != std::string::npos);
-  text = "220 smtp ready\r\n";
-  CHECK(ask(io, it, get("/")).error.problem.find("not HTTP") != std::string::npos);
-  text = "HTTP/1.0 200 OK\r\n\r\nuntil the end";
-  got = ask(io, it, get("/"));
+  CHECK(ask(io, it, get("/mail")).error.problem.find("not HTTP") != std::string::npos);
+  got = ask(io, it, get("/old"));
   CHECK_FALSE(got.error);
   CHECK(got.body == "until the end");
 }

@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <csignal>
 #include <memory>
 #include <optional>
 
@@ -73,6 +74,7 @@ class tls_server {
  public:
   tls_server(const identity& who, const identity* clients_by)
       : context_(SSL_CTX_new(TLS_server_method())), server_([this](int fd, int) { serve(fd); }) {
+    ::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes without MSG_NOSIGNAL
     // Nobody has connected yet.
     SSL_CTX_use_certificate(context_, who.certificate);
     SSL_CTX_use_PrivateKey(context_, who.key);

@@ -173,7 +173,8 @@ def listen():
     if "--until" in sys.argv:
         wait_for_file(sys.argv[sys.argv.index("--until") + 1])
     quiet = "--quiet" in sys.argv
-    with socket.create_server(("127.0.0.1", int(os.environ["PORT"])), backlog=1024) as server:
+    where = (os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"]))
+    with socket.create_server(where, backlog=1024) as server:
         if not quiet:
             say("listening")
         while True:

@@ -1,6 +1,6 @@
 #pragma once
 // Turns what an instance writes into lines that are safe to log: split, bounded, escaped, and rate-limited. Plain
-// values and the time in, lines out; output_pipe.hpp does the reading. Control thread.
+// values and the time in, lines out; each backend reads in its own way. Belongs to one instance.
 
 #include <chrono>
 #include <cstddef>
@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-namespace rouse::process {
+namespace rouse::activator {
 
 /// Appends `raw` to `to` so that no terminal and no log reader takes it for anything but text: valid UTF-8 stays; other
 /// bytes become \xNN, control characters except tab \n, \r, \e or \xNN, and the invisible ones that reorder or break
@@ -62,4 +62,4 @@ class output_lines {
   std::deque<std::string> kept_;
 };
 
-}  // namespace rouse::process
+}  // namespace rouse::activator

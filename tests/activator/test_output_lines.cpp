@@ -1,10 +1,10 @@
 #include <catch2/catch.hpp>
 
-#include "activator/backend/process/output_lines.hpp"
+#include "activator/output_lines.hpp"
 
 using namespace std::chrono_literals;
-using rouse::process::append_escaped;
-using rouse::process::output_lines;
+using rouse::activator::append_escaped;
+using rouse::activator::output_lines;
 
 namespace {
 

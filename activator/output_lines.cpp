@@ -1,11 +1,11 @@
-#include "activator/backend/process/output_lines.hpp"
+#include "activator/output_lines.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstdio>
 #include <utility>
 
-namespace rouse::process {
+namespace rouse::activator {
 namespace {
 
 struct character {
@@ -166,4 +166,4 @@ void output_lines::keep(std::string_view raw) {
   append_escaped(line, raw, max_kept_line);
 }
 
-}  // namespace rouse::process
+}  // namespace rouse::activator
