@@ -142,7 +142,7 @@ class Failures(Kubernetes):
     def test_the_api_server_is_away(self):
         self.make("warm", command=self.fast(2))
         self.make("cold")
-        config = self.config(warm=function("warm", scale={"min": 1, "max": 1}), cold=function("cold", start_timeout="2s"))
+        config = self.config(warm=function("warm", scale={"min": 1, "max": 1}), cold=function("cold", start_timeout="4s"))
         with Daemon(config) as rouse:
             rouse.wait_instances("warm", 1)
             with Load(rouse.port, "/function/warm", 2) as load:
@@ -157,7 +157,7 @@ class Failures(Kubernetes):
                 finally:
                     self.cluster.start_api_server()
                 wait_for(lambda: not rouse.pools()["k"].get("problem"), 30, "all is well again")
-                wait_for(lambda: rouse.get("/function/cold").status == 200, 60)
+                wait_for(lambda: rouse.get("/function/cold").status == 200, 120)
                 load.wait_answers(50)
             self.assertEqual(load.failures, [])
             self.assertEqual(len(self.pods("warm")), 1)
