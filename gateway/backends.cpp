@@ -77,17 +77,6 @@ std::function<void(const std::string&)> backends::note_of(const config::pool& of
   };
 }
 
-kubernetes::kubernetes_settings backends::kubernetes_settings(const config::pool& of) {
-  kubernetes::kubernetes_settings settings;
-  settings.pool = of.name;
-  settings.name_space = of.connection.name_space;
-  settings.context = of.connection.context;
-  settings.kubeconfig = of.connection.kubeconfig;
-  settings.owner = owner();
-  settings.note = note_of(of);
-  return settings;
-}
-
 docker::docker_settings backends::docker_settings(const config::pool& of) {
   docker::docker_settings settings;
   settings.pool = of.name;
@@ -106,6 +95,17 @@ docker::docker_settings backends::docker_settings(const config::pool& of) {
     around_.log.warn("pool {}: DOCKER_HOST is {}, and rouse speaks to an engine over a unix socket only: {} is used",
                      of.name, activator::printable(named), settings.socket);
   }
+  return settings;
+}
+
+kubernetes::kubernetes_settings backends::kubernetes_settings(const config::pool& of) {
+  kubernetes::kubernetes_settings settings;
+  settings.pool = of.name;
+  settings.name_space = of.connection.name_space;
+  settings.context = of.connection.context;
+  settings.kubeconfig = of.connection.kubeconfig;
+  settings.owner = owner();
+  settings.note = note_of(of);
   return settings;
 }
 

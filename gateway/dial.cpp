@@ -90,6 +90,11 @@ awaitable<std::unique_ptr<upstream>> dialler::connect(router::instance& on, bool
   cancelled_ = false;
   auto wait = std::chrono::milliseconds(first_pause);
   for (unsigned dial = 0; !cancelled_;) {
+    // Nobody refuses at the address of a container that is gone: packets to it are lost without a word.
+    if (dial > 0 && on.state() == router::instance_state::gone) {
+      error_ = ": the instance has ended";
+      break;
+    }
     if (const int probe = on.connections.probe_socket.exchange(-1); probe >= 0) {
       // As with any kept connection: an old one may be closing at this moment.
       const bool old = router::instance::steady_now() - on.ready_ns() > 1'000'000'000;

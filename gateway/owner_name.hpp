@@ -1,6 +1,7 @@
 #pragma once
-// The name by which instances and Leases are known as this rouse's: random, and kept in data_dir, so that after a restart
-// (or a kill -9) it is the same. It is never that of two who run at a time: the file is locked for as long as this lives.
+// The name by which instances and Leases are known as this rouse's: random, and kept in data_dir, so that after a
+// restart (or a kill -9) it is the same. It is never that of two who run at a time: the file is locked for as long as
+// this lives.
 
 #include <string>
 

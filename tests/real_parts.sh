@@ -39,7 +39,7 @@ build_kubernetes() {
   done
   chmod -R u+w "$draft"
   if [[ -f $draft/whole ]]; then
-    rm -rf "$draft"/{module,modules*,objects,log,whole}
+    rm -rf "$draft"/{module,modules,objects,log,whole}
     keep "$draft" "$cache/kubernetes-$version"
     echo "   built in $((SECONDS - begin)) s"
     return 0
@@ -92,8 +92,8 @@ use_go() {
   # Known to go.mod, or else to the database of checksums.
   sum=$(sed -n "s|^// $module ||p" "$1")
   report=$(dirname "$1")/toolchain.json
-  mkdir -p "$GOMODCACHE.from" || return 1
-  (cd "$GOMODCACHE.from" && ${sum:+env GONOSUMDB=golang.org/toolchain} go mod download -json "$module") >"$report" || {
+  # From where there is no go.mod, which an old Go could not read.
+  (cd "$(dirname "$1")/.." && ${sum:+env GONOSUMDB=golang.org/toolchain} go mod download -json "$module") >"$report" || {
     cat "$report"
     return 1
   }
@@ -120,6 +120,7 @@ make_base_image() {
     return 1
   fi
   draft=$(new_draft "debian-$suite")
+  # shellcheck disable=SC2016  # those are apt's
   mirror=$(apt-get indextargets --format '$(CODENAME) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' | sed -n "s/^$suite main //p" | head -1)
   say "making an image of Debian ($suite) with debootstrap in $cache/debian-$suite"
   for try in 1 2 3; do

@@ -68,6 +68,23 @@ class Docker(unittest.TestCase):
                 self.assertEqual(one["Config"]["Labels"]["rouse.function"], "work")
             self.wait_gone()
 
+    def test_networks(self):
+        engine().api("POST", "/networks/create", {"Name": "inner", "CheckDuplicate": True})
+        pool = {"backend": "docker", "socket": engine().socket}
+        pools = {"inner": {**pool, "network": "inner"}, "nowhere": {**pool, "network": "nowhere"}}
+        image = engine().function_image()
+        config = {"pools": pools, "functions": {name: {"image": image, "pools": [name]} for name in pools}}
+        with Daemon(config) as rouse:
+            self.assertEqual(rouse.get("/function/inner").status, 200)
+            self.assertEqual(list(engine().inspect(self.ours()[0]["Id"])["NetworkSettings"]["Networks"]), ["inner"])
+            answer = rouse.get("/function/nowhere")
+            self.assertEqual(answer.status, 502)
+            self.assertIn("network nowhere not found", answer.problem()["detail"])
+            self.assertEqual(rouse.metric("rouse_start_failures_total", function="nowhere", reason="network"), 1)
+            rouse.reload({**config, "functions": {}})
+            self.wait_gone()
+        engine().api("DELETE", "/networks/inner")
+
     def test_what_runs_is_taken_over(self):
         keys = {"scale": {"min": 1, "idle": "1h"}}
         with self.daemon({"work": keys, "other": keys}) as rouse:

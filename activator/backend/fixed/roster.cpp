@@ -98,7 +98,7 @@ void roster::expire(time_point now) {
 void roster::settle() {
   for (auto at = members_.begin(); at != members_.end() && !waiting_.empty(); ++at) {
     member& one = at->second;
-    if (one.is != health::healthy || one.id != 0 || !one.listed) continue;
+    if (one.is != health::healthy || one.id != 0) continue;
     one.id = waiting_.begin()->first;
     waiting_.erase(waiting_.begin());
     event out;

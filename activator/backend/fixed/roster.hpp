@@ -70,7 +70,7 @@ class roster {
     health is = health::unknown;
     unsigned failures = 0;  ///< in a row
     std::string problem;    ///< of the last check
-    bool listed = true;     ///< a name or the file still has it
+    bool listed = true;     ///< a name or the file still has it; one that is not is kept for whose it is
     std::uint64_t id = 0;   ///< whose it is; 0: it is free
   };
 

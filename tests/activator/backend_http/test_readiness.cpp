@@ -136,3 +136,24 @@ TEST_CASE("one that takes the connection and says nothing, and one that is given
       io, [&] { return false; }, milliseconds(30));
   CHECK_FALSE(got);
 }
+
+TEST_CASE("one look is one look") {
+  std::atomic<int> asked{0};
+  small_server server([&](int fd, int) {
+    for (std::string got = hear(fd); !got.empty(); got = hear(fd)) say(fd, answer(++asked == 1 ? 503 : 200, ""));
+  });
+  boost::asio::io_context io(1);
+  auto settings = at(server.port());
+  settings.path = "/healthz";
+  settings.once = true;
+  std::optional<readiness_result> got;
+  for (const bool good : {false, true}) {
+    got.reset();
+    readiness it(io, settings, [&](readiness_result r) { got = std::move(r); });
+    REQUIRE(run_until(io, [&] { return got.has_value(); }));
+    const socket_owner socket(got->socket);
+    CHECK(got->ready == good);
+    CHECK(got->problem == (good ? "" : "answers GET /healthz with 503"));
+  }
+  CHECK(asked == 2);
+}
