@@ -19,7 +19,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from common import distributions, machine, program, save
+from common import machine, median, program, quantile, save, table
 from harness import Daemon, wait_for
 
 
@@ -146,7 +146,11 @@ def main():
         total, writes = measure_starts(cluster, times)
         overhead = [one - write for one, write in zip(total, writes)]
         print(f"{where}\n{times} starts, milliseconds from the PATCH that makes the EndpointSlice ready\n")
-        print(distributions({"until the parked request is answered": total, "until the PATCH is answered": writes, "the difference": overhead}))
+        rows = [
+            [what, *(f"{value:.1f}" for value in (median(values), quantile(values, 0.9), max(values)))]
+            for what, values in (("until the parked request is answered", total), ("until the PATCH is answered", writes), ("the difference", overhead))
+        ]
+        print(table(["", "median", "p90", "worst"], rows))
         memory = measure_memory(cluster, count)
         print(f"\nresident memory of rouse with {count} functions, MiB\n")
         for what, mib in memory.items():

@@ -2,7 +2,7 @@
 
 from harness import *
 from kube import kubernetes, tearDownModule  # noqa: F401
-from load import Load, wait_metric
+from load import Load
 
 #: What rouse may do in the namespace: no more than deploy/kubernetes gives it.
 RULES = [
@@ -109,8 +109,12 @@ class Failures(Kubernetes):
         self.make("big", behaviour="unschedulable")
         self.make("many")
         self.cluster.limit_pods(self.space, 1)
-        both = {"pools": ["k", "local"], **fast_function()}
-        config = self.config(many=function("many", **both), big=function("big", **both))
+        # A pool without room is not asked for a while: each has its own, and both work one namespace.
+        config = self.config(
+            many={"deployment": "many", "pools": ["k", "local"], "scale": {"idle": "1s"}, "concurrency": 1, **fast_function()},
+            big={"deployment": "big", "pools": ["other", "local"], **fast_function()},
+        )
+        config["pools"]["other"] = config["pools"]["k"]
         with Daemon(config) as rouse:
             self.assertEqual(rouse.get("/function/many").status, 200)
             self.assertEqual([one["pool"] for one in rouse.instances("many", "ready")], ["k"])
@@ -118,11 +122,11 @@ class Failures(Kubernetes):
             rouse.wait_instances("many", 2)
             self.assertEqual(sorted(one["pool"] for one in rouse.instances("many", "ready")), ["k", "local"])
             rouse.wait_log("pool k has no capacity: .*exceeded quota")
-            rouse.must("scale", "many", "--min", "0", "--max", "0")
+            rouse.must("scale", "many", "--min", "0")
             self.wait_pods("many", 0)
             self.assertEqual(rouse.get("/function/big").status, 200)
             self.assertEqual([one["pool"] for one in rouse.instances("big", "ready")], ["local"])
-            rouse.wait_log("pool k has no capacity: .*Insufficient memory")
+            rouse.wait_log("pool other has no capacity: .*Insufficient memory")
             self.wait_pods("big", 0)
 
     def test_what_is_not_there_or_not_allowed_says_so(self):
@@ -138,7 +142,7 @@ class Failures(Kubernetes):
     def test_the_api_server_is_away(self):
         self.make("warm", command=self.fast(2))
         self.make("cold")
-        config = self.config(warm=function("warm", scale={"min": 1}), cold=function("cold", start_timeout="2s"))
+        config = self.config(warm=function("warm", scale={"min": 1, "max": 1}), cold=function("cold", start_timeout="4s"))
         with Daemon(config) as rouse:
             rouse.wait_instances("warm", 1)
             with Load(rouse.port, "/function/warm", 2) as load:
@@ -153,7 +157,7 @@ class Failures(Kubernetes):
                 finally:
                     self.cluster.start_api_server()
                 wait_for(lambda: not rouse.pools()["k"].get("problem"), 30, "all is well again")
-                wait_for(lambda: rouse.get("/function/cold").status == 200, 60)
+                wait_for(lambda: rouse.get("/function/cold").status == 200, 120)
                 load.wait_answers(50)
             self.assertEqual(load.failures, [])
             self.assertEqual(len(self.pods("warm")), 1)

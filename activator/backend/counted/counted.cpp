@@ -230,7 +230,7 @@ void instances::refused(std::string reason, std::string detail, time_point now) 
 
 void instances::impossible(const std::string& reason, const std::string& detail, time_point /*now*/) {
   for (auto at = oldest_waiting(); at != ids_.end(); at = oldest_waiting()) end(at, reason, detail);
-  dirty_ = false;
+  dirty_ = dirty_ && wanted() != count_;
 }
 
 void instances::tick(time_point now) {

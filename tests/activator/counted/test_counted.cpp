@@ -358,6 +358,19 @@ TEST_CASE("ready is taken back before it was reported") {
   }
 }
 
+TEST_CASE("nothing can be started: what waits fails, what stops goes on stopping") {
+  bed on = with(2);
+  on.of.stop(1, t0);
+  on.of.start(3, t0, 60s);
+  on.of.start(4, t0, 60s);
+  CHECK(on.of.write() == 3u);
+  on.of.impossible("forbidden", "may not", t0);
+  const auto got = on.of.take();
+  REQUIRE(got.size() == 2);
+  CHECK((got[0].id == 3 && got[0].reason == "forbidden" && got[1].id == 4));
+  CHECK(on.of.write() == 1u);
+}
+
 TEST_CASE("rouse ends: what runs is kept, and so is the count") {
   bed on = with(2);
   on.of.start(3, t0, 60s);

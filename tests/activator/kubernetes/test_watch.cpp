@@ -111,7 +111,7 @@ std::string event(const std::string& type, const std::string& name, int version)
 
 struct bed {
   explicit bed(std::chrono::seconds silence = 60s) {
-    access how;
+    rouse::kubernetes::access how;
     how.server = server.url();
     std::string problem;
     with = api::make(io, how, "space", problem);

@@ -152,6 +152,7 @@ class fixture {
   void restore() { order("restore"); }
 
   [[nodiscard]] const std::string& space() const noexcept { return space_; }
+  [[nodiscard]] const std::string& folder() const noexcept { return folder_; }
   administrator& admin() noexcept { return admin_; }
   json pods(const std::string& name) {
     return admin_.ask("GET", "/api/v1/namespaces/" + space_ + "/pods?labelSelector=app%3D" + name)["items"];

@@ -1,5 +1,7 @@
 // The contract that all backends keep, against a real API server; and what is Kubernetes' own.
 
+#include <filesystem>
+
 #include "tests/activator/kubernetes/cluster/bed.hpp"
 
 using namespace rouse::activator::contract;
@@ -108,4 +110,43 @@ TEST_CASE("a port that the Service does not have is told when the time is up") {
   REQUIRE(on.ended(id));
   CHECK(on.of(id).exit.reason == "timeout");
   CHECK_THAT(on.of(id).exit.detail, Contains("no port called \"grpc\""));
+}
+
+TEST_CASE("who one is may be shown by a client certificate") {
+  boost::asio::io_context control{1};
+  recorder heard;
+  fixture other(control, heard);
+  auto spec = other.starts();
+  other.destroy();
+  rouse::kubernetes::kubernetes_settings settings;
+  settings.pool = "k";
+  settings.name_space = other.space();
+  settings.kubeconfig = rouse::kubernetes::test::environment("ROUSE_TEST_KUBECONFIG_CERTIFICATE");
+  rouse::kubernetes::kubernetes_backend with(control, heard, settings);
+  spec.id = 1;
+  with.serve(spec);
+  with.start(spec);
+  REQUIRE(run_until(control, [&] { return heard.of(1).ready > 0; }));
+}
+
+TEST_CASE("a kubeconfig that cannot be read is tried again") {
+  boost::asio::io_context control{1};
+  recorder heard;
+  fixture other(control, heard);
+  auto spec = other.starts();
+  other.destroy();
+  const std::string path = other.folder() + "/kubeconfig";
+  rouse::kubernetes::kubernetes_settings settings;
+  settings.pool = "k";
+  settings.name_space = other.space();
+  settings.kubeconfig = path;
+  rouse::kubernetes::kubernetes_backend with(control, heard, settings);
+  spec.id = 1;
+  with.serve(spec);
+  with.start(spec);
+  REQUIRE(run_until(control, [&] { return !heard.state.problem.empty(); }));
+  CHECK_THAT(heard.state.problem, Contains(path));
+  std::filesystem::copy_file(rouse::kubernetes::test::environment("KUBECONFIG"), path);
+  REQUIRE(run_until(control, [&] { return heard.of(1).ready > 0; }));
+  CHECK(heard.state.problem.empty());
 }
