@@ -23,8 +23,8 @@ namespace rouse::activator {
 /// nothing.
 [[nodiscard]] std::string as_tail(const std::vector<std::string>& last_lines);
 
-/// Whether a start failed for want of room, or because what would have started it is away: not for what is wrong with the
-/// function itself.
+/// Whether a start failed for want of room, or because what would have started it is away: not for what is wrong with
+/// the function itself.
 [[nodiscard]] inline bool is_for_room(std::string_view reason) {
   return reason == "no-capacity" || reason == "unavailable";
 }
