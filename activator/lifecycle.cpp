@@ -26,6 +26,7 @@ lifecycle::~lifecycle() {
   around_.pools.want_no_more(number_);
   if (unmet_ > 0) around_.pools.keep_free(places_.front().pool, -static_cast<int>(unmet_));
   give_up_claim();
+  if (deadline_) return;  // the next rouse wants what was let go
   for (const auto& with : served_) with->forget(number_);
 }
 

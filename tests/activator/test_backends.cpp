@@ -243,6 +243,27 @@ TEST_CASE("at the end what the next rouse needs is let go, the rest is stopped")
   }
 }
 
+TEST_CASE("what is let go is not forgotten, for a backend ends what is") {
+  rig r;
+  r.backend.keeps = true;
+  r.fill(1, 0);
+  SECTION("at the end of rouse") {
+    r.life->shut_down(r.now + 30s, r.now);
+    r.life->on_exit(1, {true, true, "kept", "runs on", {}}, r.now);
+    r.plane.let_all();
+    r.life.reset();
+    CHECK(r.backend.forgot.empty());
+  }
+  SECTION("but when the revision goes") {
+    r.life->retire_all();
+    r.evaluate();
+    r.exits(1);
+    r.plane.let_all();
+    r.life.reset();
+    CHECK(r.backend.forgot.size() == 1);
+  }
+}
+
 TEST_CASE("how far a start is can be seen while it lasts") {
   rig r;
   r.request();
