@@ -202,12 +202,14 @@ class Cluster:
             (folder / file).write_text(text)
         return folder
 
-    def deployed_account(self, namespace):
-        """The service account that deploy/kubernetes gives rouse, with its rights and no other; as service_account()."""
+    def deployed_account(self, namespace, without=""):
+        """The service account that deploy/kubernetes gives rouse, with its rights and no other; as service_account(). `without`: a
+        resource that it has no rights on."""
         import yaml  # Debian's: not every program that stands on this has it
 
         documents = yaml.safe_load_all((ROOT / "deploy" / "kubernetes" / "rbac.yaml").read_text())
-        return self.service_account(namespace, next(one["rules"] for one in documents if one["kind"] == "Role"))
+        rules = next(one["rules"] for one in documents if one["kind"] == "Role")
+        return self.service_account(namespace, [rule for rule in rules if without not in rule["resources"]])
 
     def new_token(self, namespace, name="rouse", seconds=3600):
         """A token of the service account (TokenRequest); 600 seconds is the least."""

@@ -4,16 +4,6 @@ from harness import *
 from kube import kubernetes, tearDownModule  # noqa: F401
 from load import Load
 
-#: What rouse may do in the namespace: no more than deploy/kubernetes gives it.
-RULES = [
-    {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": ["apps"], "resources": ["deployments/scale"], "verbs": ["patch"]},
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "patch"]},
-    {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
-    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": ["rouse"], "verbs": ["get", "update"]},
-]
-
 
 def function(deployment, **keys):
     return {"deployment": deployment, "pools": ["k"], "concurrency": 1, **keys}
@@ -45,7 +35,7 @@ class Kubernetes(unittest.TestCase):
 class Starts(Kubernetes):
     def test_from_zero_and_back_with_no_more_than_the_rights_it_needs(self):
         self.make("echo")
-        account = self.cluster.service_account(self.space, RULES)
+        account = self.cluster.deployed_account(self.space)
         config = self.config(self.cluster.kubeconfig_of_account(account), echo=function("echo", scale={"idle": "500ms"}))
         del config["pools"]["k"]["namespace"]  # the context's
         with Daemon(config) as rouse:
@@ -131,8 +121,7 @@ class Failures(Kubernetes):
 
     def test_what_is_not_there_or_not_allowed_says_so(self):
         self.make("echo")
-        rules = [rule for rule in RULES if "deployments/scale" not in rule["resources"]]
-        account = self.cluster.kubeconfig_of_account(self.cluster.service_account(self.space, rules))
+        account = self.cluster.kubeconfig_of_account(self.cluster.deployed_account(self.space, without="deployments/scale"))
         with Daemon(self.config(account, echo=function("echo"), none=function("none"))) as rouse:
             detail = rouse.get("/function/echo").problem()["detail"]
             self.assertIn(f"rouse may not patch deployments/scale in namespace {self.space}", detail)
