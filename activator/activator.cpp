@@ -307,8 +307,20 @@ struct activator::impl {
     } else if (!before.problem.empty()) {
       around.log.info("pool {}: all is well again", pool);
     }
-    if (now.problem.empty()) book.refuse_no_more(*number);
+    if (now.problem.empty() && !now.standby) resume(*number);
     if (backends.standby() != was_standby && told_standby) told_standby(!was_standby);
+  }
+
+  /// The backend of this pool can start instances again.
+  void resume(std::uint32_t pool) {
+    book.refuse_no_more(pool);
+    const auto now = steady_clock::now();
+    for (std::size_t i = 0; i < roll.size(); ++i) {  // settle() may change it
+      auto* const of = roll[i].control;
+      if (!roll[i].life) continue;
+      roll[i].life->on_well_again(pool, now);
+      settle(*of, now);
+    }
   }
 
   asio::io_context& control;

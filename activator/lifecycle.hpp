@@ -105,6 +105,8 @@ class lifecycle {
   /// It is taken over, and goes again by the usual rules where it is not needed.
   void on_found(std::uint32_t pool, std::string name, time_point now);
   void on_standing(std::uint32_t pool, unsigned count, time_point now);
+  /// What was wrong with the backend of this pool is over: a start that failed for want of it is tried again at once.
+  void on_well_again(std::uint32_t pool, time_point now);
 
   /// Ends every instance: idle ones now, others when their last slot is given back and, at `deadline`, by force. A
   /// deadline that has passed kills at once. Starts are made only for work that is parked, and none after the deadline.

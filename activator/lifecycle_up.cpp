@@ -303,6 +303,13 @@ void lifecycle::on_standing(std::uint32_t pool, unsigned count, time_point now) 
   evaluate(now);
 }
 
+void lifecycle::on_well_again(std::uint32_t pool, time_point now) {
+  const auto its = std::ranges::find(places_, pool, &place::pool) != places_.end();
+  if (!its || !failure_ || !is_for_room(failure_->reason)) return;
+  backoff_ = {};
+  evaluate(now);
+}
+
 void lifecycle::start_failed(const tracked& one, exit_report& report, time_point now) {
   if (one.found && report.reason == "gone") {
     // It says nothing about the function: it has ended, or serves a start that was on its way already.

@@ -207,13 +207,21 @@ class loader {
     }
   }
 
+  /// The first pool that reaches the same namespace, as far as the file tells.
+  [[nodiscard]] std::uint32_t first_like(std::uint32_t pool) const {
+    const auto same = [&](const pool_draft& one) {
+      return one.value.backend == pool_backend::kubernetes && one.value.connection == pools_[pool].value.connection;
+    };
+    return static_cast<std::uint32_t>(std::find_if(pools_.begin(), pools_.end(), same) - pools_.begin());
+  }
+
   /// Two that scale one Deployment would undo each other's work.
   void check_deployments(const scope& in, const member& item, const function& made) {
     for (const revision& one : made.revisions) {
       const auto whose = shown(made.revisions.size() == 1 ? made.name : made.name + "@" + one.name);
       for (const pool_use& use : one.pools) {
         if (found_.pool_backends[use.pool] != pool_backend::kubernetes) continue;
-        const auto [other, fresh] = deployments_.try_emplace({use.pool, one.deployment}, whose);
+        const auto [other, fresh] = deployments_.try_emplace({first_like(use.pool), one.deployment}, whose);
         if (fresh) continue;
         in.fail(item.at, "function " + whose + " would run in the Deployment " + shown(one.deployment) +
                              " of the pool " + shown(found_.pools[use.pool]) + ", which function " + other->second +

@@ -264,6 +264,27 @@ TEST_CASE("what is let go is not forgotten, for a backend ends what is") {
   }
 }
 
+TEST_CASE("after an outage those who ask are not kept waiting by the back-off that it left") {
+  rig r;
+  const auto* const reason = GENERATE("unavailable", "exited");
+  r.request();
+  for (int i = 0; i < 6; ++i) {
+    r.exits(r.backend.starts.back().id, reason);
+    r.advance(120s);  // longer than any back-off
+    r.request();
+  }
+  r.exits(r.backend.starts.back().id, reason);
+  const auto before = r.backend.starts.size();
+  REQUIRE(r.life->failure());
+  r.request();
+  CHECK(r.last == parking_lot::park_result::start_failed);
+  r.book.refuse_no_more(0);
+  r.life->on_well_again(0, r.now);
+  r.request();
+  const bool tries = r.backend.starts.size() > before;
+  CHECK(tries == (std::string(reason) == "unavailable"));
+}
+
 TEST_CASE("how far a start is can be seen while it lasts") {
   rig r;
   r.request();

@@ -135,5 +135,8 @@ TEST_CASE("run keys: impossible values") {
       {"functions: {a: {pools: [kubernetes], deployment: d, revisions: {v1: {}, v2: {port: 1}}, traffic: {v1: 1}}}\n",
        {"1:13: function `a@v2` would run in the Deployment `d` of the pool `kubernetes`, which function `a@v1` runs "
         "in"}},
+      {"pools: {near: {backend: kubernetes}, k: {backend: kubernetes}}\nfunctions: {a: {pools: [near, k], deployment: "
+       "d}}\n",
+       {"2:13: function `a` would run in the Deployment `d` of the pool `k`, which function `a` runs in"}},
   });
 }
