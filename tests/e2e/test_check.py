@@ -58,12 +58,20 @@ class Check(unittest.TestCase):
         self.assertEqual(code, 2, output)
         self.assertRegex(output, rf"(?m)^{re.escape(str(self.file))}:\d+:\d+: ")
 
-    def test_what_does_not_work_yet_is_rejected(self):
-        for key in ("image: x", "port: 80", "deployment: x", "resources: {cpu: 1}"):
+    def test_what_would_mean_nothing_is_rejected(self):
+        for key, word in (
+            ("resources: {cpu: 1}", "resources"),
+            ("port: http", "port"),
+            ("pools: [docker]", "image"),
+            ("pools: [kubernetes]", "deployment"),
+        ):
             with self.subTest(key):
                 code, output = self.check(f"functions:\n  a:\n    command: [a]\n    {key}\n")
                 self.assertEqual(code, 2, output)
-                self.assert_problem(output, 4, key.split(":")[0])
+                self.assertIn(f"`{word}`", output)
+        code, output = self.check("server:\n  tls: {}\n")
+        self.assertEqual(code, 2, output)
+        self.assert_problem(output, 2, "tls")
 
     def test_buses_and_triggers(self):
         text = "functions: {f: {command: [f]}}\nbuses: {orders: {}}\ntriggers:\n  t: {bus: orders, function: f}\n"

@@ -27,8 +27,11 @@ TEST_CASE("the owner's name stays, and is never that of two at a time") {
   CHECK(owner_name(path).name() == name);
   // What was cut off is made anew.
   std::ofstream(path + "/owner") << "abc";
-  CHECK(owner_name(path).name() != name);
-  CHECK(owner_name(path).name() == owner_name(path).name());
+  // One at a time: two in one expression would both live until its end.
+  const std::string anew = owner_name(path).name();
+  CHECK(anew != name);
+  const std::string again = owner_name(path).name();
+  CHECK(again == anew);
   std::filesystem::remove_all(folder);
   CHECK_FALSE(owner_name("/proc/nowhere").problem().empty());
 }
