@@ -236,6 +236,7 @@ class lifecycle {
   void start_in(std::uint32_t pool, time_point now, std::string found = {});
   [[nodiscard]] run_spec how_to_run() const;
   [[nodiscard]] unsigned holds(std::uint32_t pool) const;
+  [[nodiscard]] unsigned must_go_of_own(const place& where) const;
   [[nodiscard]] bool is_at_own_max(const place& where) const;
   [[nodiscard]] unsigned claimed_in(std::uint32_t pool) const noexcept { return claimed_ == pool ? 1 : 0; }
   void give_up_claim();

@@ -66,13 +66,20 @@ unsigned lifecycle::holds(std::uint32_t pool) const {
   return static_cast<unsigned>(std::ranges::count_if(instances_, here));
 }
 
-bool lifecycle::is_at_own_max(const place& where) const {
+/// So many of its own there must go before it may have one more, whatever room the pool has.
+unsigned lifecycle::must_go_of_own(const place& where) const {
   const auto here = holds(where.pool);
   // Those that leave are not among what stands there. Where none is there although some could be, the backend is asked,
   // for it knows why.
   const auto left = static_cast<unsigned>(std::ranges::count_if(
       instances_, [&](const tracked& one) { return one.leaves && one.pool == where.pool && one.at != phase::exited; }));
-  return (where.max > 0 && here >= where.max) || (where.standing > 0U && here - left >= *where.standing);
+  const auto beyond = [](unsigned have, unsigned most) { return have >= most ? have + 1 - most : 0; };
+  return std::max(where.max > 0 ? beyond(here, where.max) : 0,
+                  where.standing > 0U ? beyond(here - left, *where.standing) : 0);
+}
+
+bool lifecycle::is_at_own_max(const place& where) const {
+  return must_go_of_own(where) > 0;
 }
 
 std::optional<std::uint32_t> lifecycle::find_place(bool within_min, time_point now) const {
@@ -184,7 +191,7 @@ void lifecycle::make_room_for_itself(time_point now) {
     };
     const auto full = around_.pools.must_go(where.pool, false, now, claimed_in(where.pool));
     if (!full) continue;
-    const auto must_go = std::max(*full, is_at_own_max(where) ? holds(where.pool) + 1 - where.max : 0);
+    const auto must_go = std::max(*full, must_go_of_own(where));
     if (must_go == 0 || static_cast<unsigned>(std::ranges::count_if(instances_, goes)) < must_go) continue;
     claim(where.pool);
     return make_room(goes, now);

@@ -42,6 +42,28 @@ TEST_CASE("what failed while there was none does not delay the first that is the
   CHECK(r.running() == 1);
 }
 
+TEST_CASE("a restart takes what stands anew, one by one") {
+  rig r;
+  r.life->on_standing(0, 2, r.now);
+  r.ready(1);
+  r.ready(2);
+  r.life->replace_all();
+  r.evaluate();
+  std::uint64_t next = 3;
+  for (std::uint64_t id : {1, 2}) {
+    r.advance(2s);
+    REQUIRE(r.asked_to_stop(id));
+    CHECK(r.running() == 2);  // only one goes at a time
+    r.exits(id);
+    r.advance(2s);
+    REQUIRE(r.backend.starts.back().id == next);
+    r.ready(next++);
+  }
+  r.advance(60s);
+  CHECK(r.backend.starts.size() == 4);
+  CHECK(r.running() == 2);
+}
+
 TEST_CASE("one that ends is not replaced by one that is not there") {
   rig r;
   r.life->on_standing(0, 2, r.now);
