@@ -175,6 +175,7 @@ class Lives(Kubernetes):
             pods = self.pods("echo")
             with Daemon(config, ready=False) as second:
                 second.wait_log("another rouse works namespace", 30)
+                second.wait_log("this rouse is a standby", 30)
                 self.assertEqual(second.admin("GET", "/readyz").status, 503)
                 self.assertEqual(first.admin("GET", "/readyz").status, 200)
                 self.assertTrue(second.pools()["k"]["standby"])
@@ -191,7 +192,7 @@ class Lives(Kubernetes):
                 second.kill()
                 with Daemon(config, ready=False) as third:
                     third.wait_until_ready(40)
-                    third.wait_instances("echo", 1)
+                    third.wait_instances("echo", 1, timeout=40)
                     self.assertEqual(self.pods("echo"), pods)
 
 
