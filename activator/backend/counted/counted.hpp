@@ -1,6 +1,6 @@
 #pragma once
 // Instances where only a count can be set: ids of the activator on one side, what a scaler says is there by name on the
-// other. One object for everything that is counted together (a Deployment, a webhook's revision). Pure: it is told what
+// other. One object for everything that is counted together (a Deployment). Pure: it is told what
 // happened and what time it is, and says in events and in write() what to report and what to ask for. Any one thread.
 //
 // A start that waits is not tied to an instance before one is ready: what gets ready first serves the oldest start.
