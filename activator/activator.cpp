@@ -299,7 +299,6 @@ struct activator::impl {
     const auto number = book.find(pool);
     if (!number) return;
     const auto before = backends.state(*number);
-    const bool was_standby = backends.standby();
     if (!backends.set_state(*number, std::move(state))) return;
     const auto& now = backends.state(*number);
     if (!now.problem.empty()) {
@@ -308,7 +307,13 @@ struct activator::impl {
       around.log.info("pool {}: all is well again", pool);
     }
     if (now.problem.empty() && !now.standby) resume(*number);
-    if (backends.standby() != was_standby && told_standby) told_standby(!was_standby);
+    tell_standby();
+  }
+
+  void tell_standby() {
+    if (!on_standby || !backends.all_known()) return;
+    const bool standby = backends.standby();
+    if (std::exchange(told_standby, standby) != standby) on_standby(standby);
   }
 
   /// The backend of this pool can start instances again.
@@ -344,8 +349,9 @@ struct activator::impl {
   std::optional<steady_clock::time_point> pools_due;  ///< when a pool's schedule may change
   std::optional<steady_clock::time_point> ends_at;    ///< set: shutting down
   std::function<void()> done;
-  std::function<void(bool)> told_standby;
-  std::uint64_t generation = 0;  ///< of `functions` and `gone`
+  std::function<void(bool)> on_standby;
+  std::optional<bool> told_standby;  ///< what it was told last
+  std::uint64_t generation = 0;      ///< of `functions` and `gone`
   bool started = false;
   bool flushing = false;
   bool more_may_come = false;
@@ -368,7 +374,7 @@ void activator::use_backends(backend_factory make) {
 }
 
 void activator::on_standby(std::function<void(bool)> then) {
-  impl_->told_standby = std::move(then);
+  impl_->on_standby = std::move(then);
 }
 
 void activator::start() {
@@ -382,6 +388,7 @@ void activator::start() {
     one->begin(now);
     impl_->settle(*one, now);
   }
+  asio::post(impl_->control, [impl = impl_.get()] { impl->tell_standby(); });
 }
 
 std::shared_ptr<const view> activator::first_view() const {

@@ -46,7 +46,8 @@ class activator final : public backend_listener {
 
   /// Before start().
   void use_backends(backend_factory make);
-  /// Told, on the control thread, when this rouse becomes a standby in one of its pools, and when it is none any more.
+  /// Told, on the control thread, whether this rouse is a standby in one of its pools: soon after start(), once that is
+  /// known of all of them, and whenever it changes. Never from inside a call.
   void on_standby(std::function<void(bool)> then);
   /// Starts what `scale.min` and schedules ask for, and the tick.
   void start();

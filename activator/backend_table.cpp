@@ -17,7 +17,7 @@ void backend_table::configure(const std::vector<config::pool>& pools, const pool
     auto& known = entries_[number];
     if (known.config.backend != given.backend || !(known.config.connection == given.connection)) {
       known.with.reset();
-      known.told = false;
+      known.told = known.known = false;
       known.state = {};
     }
     known.config = given;
@@ -26,8 +26,11 @@ void backend_table::configure(const std::vector<config::pool>& pools, const pool
 
 const std::shared_ptr<backend>& backend_table::of(std::uint32_t pool) {
   auto& one = entries_[pool];
-  if (!one.with) one.with = make_(one.config);
-  assert(one.with);
+  if (!one.with) {
+    one.with = make_(one.config);
+    assert(one.with);
+    one.known = !one.with->traits().may_be_standby;
+  }
   return one.with;
 }
 
@@ -38,14 +41,19 @@ void backend_table::all_served() {
 }
 
 bool backend_table::set_state(std::uint32_t pool, backend_state state) {
-  auto& known = entries_[pool].state;
-  if (known == state) return false;
-  known = std::move(state);
+  auto& one = entries_[pool];
+  const bool first = !std::exchange(one.known, true);
+  if (one.state == state) return first;
+  one.state = std::move(state);
   return true;
 }
 
 bool backend_table::standby() const {
   return std::ranges::any_of(entries_, [](const entry& one) { return one.with && one.state.standby; });
+}
+
+bool backend_table::all_known() const {
+  return std::ranges::all_of(entries_, [](const entry& one) { return !one.with || one.known; });
 }
 
 }  // namespace rouse::activator

@@ -35,17 +35,21 @@ class backend_table {
   /// All revisions of a configuration were served: new backends are told so.
   void all_served();
 
-  /// What a backend of this pool reported of itself; the last one counts. True when it changes anything.
+  /// What a backend of this pool reported of itself; the last one counts. True when it changes anything, and for the
+  /// first one that had to be waited for.
   bool set_state(std::uint32_t pool, backend_state state);
   [[nodiscard]] const backend_state& state(std::uint32_t pool) const { return entries_[pool].state; }
   /// Some pool that is in use is worked by another rouse.
   [[nodiscard]] bool standby() const;
+  /// That can be relied upon: nothing is in use that has yet to say whose it is.
+  [[nodiscard]] bool all_known() const;
 
  private:
   struct entry {
     config::pool config;
     std::shared_ptr<backend> with;
-    bool told = false;
+    bool told = false;   ///< all_served()
+    bool known = false;  ///< it has reported, or does not have to
     backend_state state;
   };
   backend_factory make_;

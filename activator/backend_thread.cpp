@@ -90,9 +90,9 @@ struct far_side {
 /// Stands for it on the control thread.
 class near_side final : public backend {
  public:
-  near_side(asio::io_context& control, asio::io_context& there, backend_listener& listener, bool freezes,
+  near_side(asio::io_context& control, asio::io_context& there, backend_listener& listener, backend_traits traits,
             backend_thread::maker make)
-      : there_(there), freezes_(freezes), far_(std::make_shared<far_side>(control, listener, alive_)) {
+      : there_(there), traits_(traits), far_(std::make_shared<far_side>(control, listener, alive_)) {
     asio::post(there_, [&there, far = far_, make = std::move(make)] { far->with = make(there, far->heard); });
   }
   near_side(const near_side&) = delete;
@@ -119,7 +119,7 @@ class near_side final : public backend {
   void let_go(std::uint64_t id, std::chrono::milliseconds grace) override {
     ask([id, grace](backend& with) { with.let_go(id, grace); });
   }
-  [[nodiscard]] bool can_freeze() const noexcept override { return freezes_; }
+  [[nodiscard]] backend_traits traits() const noexcept override { return traits_; }
   void freeze(std::uint64_t id) override {
     ask([id](backend& with) { with.freeze(id); });
   }
@@ -134,7 +134,7 @@ class near_side final : public backend {
   }
 
   asio::io_context& there_;
-  const bool freezes_;
+  const backend_traits traits_;
   const std::shared_ptr<const char> alive_ = std::make_shared<const char>();
   std::shared_ptr<far_side> far_;
 };
@@ -158,12 +158,12 @@ backend_thread::~backend_thread() {
   impl_->thread.join();
 }
 
-std::shared_ptr<backend> backend_thread::make(backend_listener& listener, bool freezes, maker with) {
+std::shared_ptr<backend> backend_thread::make(backend_listener& listener, backend_traits traits, maker with) {
   if (!impl_->thread.joinable()) {
     impl_->work.emplace(impl_->context.get_executor());
     impl_->thread = std::thread([this] { impl_->context.run(); });
   }
-  return std::make_shared<near_side>(impl_->control, impl_->context, listener, freezes, std::move(with));
+  return std::make_shared<near_side>(impl_->control, impl_->context, listener, traits, std::move(with));
 }
 
 }  // namespace rouse::activator

@@ -25,9 +25,9 @@ class backend_thread {
 
   /// Called on the thread, with its context. The listener may be called there.
   using maker = std::function<std::unique_ptr<backend>(boost::asio::io_context&, backend_listener&)>;
-  /// Control thread. The listener hears of it there, and nothing any more once the result is destroyed. `freezes` is
-  /// what can_freeze() says.
-  [[nodiscard]] std::shared_ptr<backend> make(backend_listener& listener, bool freezes, maker with);
+  /// Control thread. The listener hears of it there, and nothing any more once the result is destroyed. `traits` are
+  /// those of what is made.
+  [[nodiscard]] std::shared_ptr<backend> make(backend_listener& listener, backend_traits traits, maker with);
 
  private:
   struct impl;

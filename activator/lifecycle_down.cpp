@@ -20,7 +20,7 @@ unsigned lifecycle::go_to_zero(time_point now) {
     retire_instances(now);
     return before;
   }
-  const auto can_freeze = [](const tracked& one) { return one.with->can_freeze(); };
+  const auto can_freeze = [](const tracked& one) { return one.with->traits().can_freeze; };
   if (config_->scale.to_zero == config::to_zero::freeze && std::ranges::all_of(instances_, can_freeze))
     return freeze_idle();
   std::vector<std::uint64_t> victims;

@@ -47,13 +47,14 @@ std::shared_ptr<activator::backend> backends::make(const config::pool& of) {
     case config::pool_backend::process:
       break;
     case config::pool_backend::docker:
-      return thread_.make(around_.listener, true, making<docker::docker_backend>(docker_settings(of)));
+      return thread_.make(around_.listener, {.can_freeze = true}, making<docker::docker_backend>(docker_settings(of)));
     case config::pool_backend::kubernetes:
-      return thread_.make(around_.listener, false, making<kubernetes::kubernetes_backend>(kubernetes_settings(of)));
+      return thread_.make(around_.listener, {.may_be_standby = true},
+                          making<kubernetes::kubernetes_backend>(kubernetes_settings(of)));
     case config::pool_backend::webhook:
-      return thread_.make(around_.listener, false, making<webhook::webhook_backend>(webhook_settings(of)));
+      return thread_.make(around_.listener, {}, making<webhook::webhook_backend>(webhook_settings(of)));
     case config::pool_backend::fixed:
-      return thread_.make(around_.listener, false, making<fixed::static_backend>(static_settings(of)));
+      return thread_.make(around_.listener, {}, making<fixed::static_backend>(static_settings(of)));
   }
   if (!processes_) {
     processes_ = std::make_shared<process::process_backend>(around_.control, around_.keeper_socket, around_.listener,

@@ -105,11 +105,7 @@ class daemon final : public activator::data_plane {
         signals_(control_, SIGTERM, SIGINT, SIGHUP),
         drain_timer_(control_) {
     activator_.use_backends([this](const config::pool& of) { return backends_.make(of); });
-    activator_.on_standby([this](bool standby) {
-      standby_ = standby;
-      log_.warn("{}", standby ? "this rouse is a standby: /readyz says 503 until it takes over"
-                              : "this rouse has taken over");
-    });
+    activator_.on_standby([this](bool standby) { hear_standby(standby); });
     site_.events = &events_;
     for (unsigned i = 0; i < worker_count(server_); ++i) {
       workers_.push_back(std::make_unique<worker>(i, site_));
@@ -135,9 +131,7 @@ class daemon final : public activator::data_plane {
         store_);
     sources.actions = operations_.get();
     for (const auto& one : workers_) sources.workers.push_back(&one->stats());
-    sources.ready = [this] {
-      return ready_.load(std::memory_order_relaxed) && !standby_.load(std::memory_order_relaxed);
-    };
+    sources.unready = [this] { return std::string_view(unready_.load(std::memory_order_relaxed)); };
     admin_ = std::make_unique<admin_server>(admin_context_, server_.admin, std::move(sources));
   }
 
@@ -157,8 +151,6 @@ class daemon final : public activator::data_plane {
       admin_context_.run();
     });
     for (const auto& one : listeners_) one->start();
-    ready_ = true;
-    announce();
     control_.run();
     for (auto& thread : threads) thread.join();
     return 0;
@@ -229,6 +221,19 @@ class daemon final : public activator::data_plane {
     }
   }
 
+  /// The first time it is known what this rouse is to do, and so that it is ready.
+  void hear_standby(bool standby) {
+    const bool first = !std::exchange(announced_, true);
+    if (draining_) return;
+    unready_ = standby ? "standby" : "";
+    if (first) announce();
+    if (standby) {
+      log_.warn("this rouse is a standby: /readyz says 503 until it takes over");
+    } else if (!first) {
+      log_.warn("this rouse has taken over");
+    }
+  }
+
   void announce() {
     for (const auto& one : listeners_) log_.info("listening on http://{}", describe(one->where()));
     log_.info("rouse {} is ready: {} functions, {} routes, {} workers; admin on http://{}", version(),
@@ -261,7 +266,7 @@ class daemon final : public activator::data_plane {
 
   void begin_drain() {
     if (std::exchange(draining_, true)) return;
-    ready_ = false;
+    unready_ = "draining";
     const auto delay = server_.drain_delay;
     log_.info("draining: {}requests in progress have {} ms; send the signal again to end at once",
               delay.count() ? "still accepting for " + std::to_string(delay.count()) + " ms, then " : std::string(),
@@ -350,8 +355,8 @@ class daemon final : public activator::data_plane {
   std::unique_ptr<admin_server> admin_;
   asio::signal_set signals_;
   timer drain_timer_;
-  std::atomic<bool> ready_{false};
-  std::atomic<bool> standby_{false};  ///< another rouse works one of its pools
+  std::atomic<const char*> unready_{"starting"};  ///< why, in a word; "": it is ready
+  bool announced_ = false;
   bool draining_ = false;
   bool accepting_ = true;
   bool instances_ended_ = false;

@@ -100,9 +100,23 @@ class backend_listener {
   ~backend_listener() = default;
 };
 
+/// When what a backend talks to has been away for so long, starts that have nothing yet fail with `unavailable`, and
+/// new ones do at once: the next pool is asked. Shorter absences (a restart of an API server) are waited for.
+constexpr std::chrono::seconds away_patience{10};
+
+/// What a backend is like, all its life.
+struct backend_traits {
+  bool can_freeze = false;  ///< freeze() does something here
+  /// Another rouse may be working it. on_state() comes soon, in any case, and says whether one is, or what keeps it
+  /// from knowing; before that nobody knows.
+  bool may_be_standby = false;
+};
+
 class backend {
  public:
   virtual ~backend() = default;
+
+  [[nodiscard]] virtual backend_traits traits() const noexcept { return {}; }
 
   /// Instances of this revision may be asked for from now on; again, with the same key, when live settings change. Of
   /// what runs already on_found() tells.
@@ -124,8 +138,6 @@ class backend {
   /// elsewhere this is stop().
   virtual void let_go(std::uint64_t id, std::chrono::milliseconds grace) { stop(id, grace); }
 
-  /// Whether freeze() does anything here.
-  [[nodiscard]] virtual bool can_freeze() const noexcept { return false; }
   /// Takes the CPU from an instance that is ready, from all of its processes; memory and connections stay. It may take
   /// a moment. Ignored for one that is not ready yet, was told to stop or has ended, and by a backend that cannot. One
   /// that dies while frozen is reported as always.

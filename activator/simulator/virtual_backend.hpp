@@ -46,7 +46,7 @@ class virtual_backend final : public activator::backend {
 
   void start(const activator::start_spec& spec) override;
   void stop(std::uint64_t id, std::chrono::milliseconds grace) override;
-  [[nodiscard]] bool can_freeze() const noexcept override { return true; }
+  [[nodiscard]] activator::backend_traits traits() const noexcept override { return {.can_freeze = true}; }
 
   // The simulation's loop, for the events that these added:
   /// event_kind::ready: true when it is so.

@@ -40,10 +40,9 @@ struct admin_sources {
   std::function<std::shared_ptr<const activator::output_ring>(std::string_view function)> output;
   boost::asio::io_context& control;  ///< where `status` is called
   std::vector<const worker_stats*> workers;
-  std::function<bool()> ready;  ///< for /readyz; any thread
+  /// Why it is not ready, in a word for /readyz ("starting", "draining"); empty: it is. Any thread.
+  std::function<std::string_view()> unready;
   spdlog::logger& log;
-  /// One word for /readyz while not ready ("starting", "draining"); "not-ready" when unset. Any thread.
-  std::function<std::string_view()> not_ready_reason = {};
   gateway::actions* actions = nullptr;  ///< what can be changed; nullptr: nothing (501)
 };
 

@@ -183,13 +183,9 @@ bool admin_connection::check_caller(const admin_target& target) {
 }
 
 void admin_connection::answer_ready() {
-  if (!shared_.stopping && shared_.sources.ready()) {
-    reply_.body = "ok\n";
-    return;
-  }
-  reply_.status = 503;
-  const auto& reason = shared_.sources.not_ready_reason;
-  reply_.body = reason ? std::string(reason()) : std::string(shared_.stopping ? "draining" : "not-ready");
+  const std::string_view why = shared_.stopping ? "draining" : shared_.sources.unready();
+  if (!why.empty()) reply_.status = 503;
+  reply_.body = why.empty() ? "ok" : why;
   reply_.body += '\n';
 }
 

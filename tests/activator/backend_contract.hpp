@@ -16,7 +16,8 @@
 //
 // and where `can` says so
 //
-//   start_spec ticks();           where can_freeze(): the same as starts(), writes lines all the time, and when it is
+//   start_spec ticks();           where traits().can_freeze: the same as starts(), writes lines all the time, and when
+//   it is
 //                                 asked to end the line "bye"
 //   void restart();               ended, or can.adopt: as if rouse was killed and started again: the backend is gone
 //                                 without a word and another one there, in the same surroundings
@@ -102,12 +103,16 @@ class recorder final : public backend_listener {
     if (inside_call) ++reports_from_inside;
   }
   void on_standing(const std::string& /*pool*/, std::uint32_t key, unsigned count) override { standing[key] = count; }
-  void on_state(const std::string& /*pool*/, backend_state news) override { state = std::move(news); }
+  void on_state(const std::string& /*pool*/, backend_state news) override {
+    state = std::move(news);
+    ++states;
+  }
 
   history& of(std::uint64_t id) { return of_[id]; }
   std::vector<std::pair<std::uint32_t, std::string>> found;  ///< key and name
   std::map<std::uint32_t, unsigned> standing;
   backend_state state;
+  int states = 0;  ///< how often it was told
   /// Set while a call into the backend runs: it must not report from inside.
   bool inside_call = false;
   int reports_from_inside = 0;
@@ -491,6 +496,11 @@ void backend_contract() {
   using std::chrono::milliseconds;
   bench<Fixture> on;
 
+  if (on.fixture.get().traits().may_be_standby) {
+    REQUIRE(run_until(on.control, [&] { return on.heard.states > 0; }));
+    CHECK_FALSE(on.heard.state.standby);
+  }
+
   SECTION("an instance that listens is ready once, can be reached, and ends when asked") {
     const auto id = on.start(on.fixture.starts());
     REQUIRE(on.ready(id));
@@ -594,7 +604,7 @@ void backend_contract() {
     }
   }
   if constexpr (requires { on.fixture.ticks(); }) {
-    if (on.fixture.get().can_freeze()) {
+    if (on.fixture.get().traits().can_freeze) {
       SECTION("frozen") {
         freeze_contract(on);
       }

@@ -26,7 +26,8 @@ struct fake_backend final : activator::backend {
   };
   std::vector<activator::start_spec> starts;
   std::vector<stop_call> stops;
-  bool freezes = true;                ///< what can_freeze() says
+  bool freezes = true;                ///< traits().can_freeze
+  bool shared = false;                ///< traits().may_be_standby
   std::vector<std::uint64_t> frozen;  ///< ids, in order
   std::vector<std::uint64_t> thawed;
   std::function<void()> on_stop;
@@ -48,7 +49,9 @@ struct fake_backend final : activator::backend {
     stops.push_back({id, grace});
     if (on_stop) on_stop();
   }
-  [[nodiscard]] bool can_freeze() const noexcept override { return freezes; }
+  [[nodiscard]] activator::backend_traits traits() const noexcept override {
+    return {.can_freeze = freezes, .may_be_standby = shared};
+  }
   void freeze(std::uint64_t id) override { frozen.push_back(id); }
   void thaw(std::uint64_t id) override { thawed.push_back(id); }
 };

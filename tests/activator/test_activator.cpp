@@ -277,3 +277,45 @@ TEST_CASE("ten thousand functions cost little to have") {
   REQUIRE(r.subject->find("function-15000"));
   CHECK(r.subject->find("function-15000")->runtime() == r.plane.view->services[5000]->function);
 }
+
+TEST_CASE("whether it is a standby is told once that is known of every backend, and when it changes") {
+  rig r(functions({"a"}));
+  std::vector<bool> told;
+  r.subject->on_standby([&](bool standby) { told.push_back(standby); });
+  const auto turn = [&] {
+    r.control.restart();
+    r.control.run_for(5ms);
+  };
+
+  SECTION("where none can be, at the beginning") {
+    r.subject->start();
+    CHECK(told.empty());  // not from inside a call
+    turn();
+    CHECK(told == std::vector{false});
+    r.subject->on_state("local", {.standby = false, .problem = "slow"});
+    turn();
+    CHECK(told.size() == 1);
+  }
+  SECTION("one that can be is waited for") {
+    r.backend.shared = true;
+    r.subject->start();
+    turn();
+    CHECK(told.empty());
+    SECTION("and is none") {
+      r.subject->on_state("local", {});
+      CHECK(told == std::vector{false});
+      r.subject->on_state("local", {});
+      CHECK(told.size() == 1);
+    }
+    SECTION("and cannot know, which is no reason to be idle") {
+      r.subject->on_state("local", {.standby = false, .problem = "the API server is away"});
+      CHECK(told == std::vector{false});
+    }
+    SECTION("and is one, until it takes over") {
+      r.subject->on_state("local", {.standby = true, .problem = {}});
+      CHECK(told == std::vector{true});
+      r.subject->on_state("local", {});
+      CHECK(told == std::vector{true, false});
+    }
+  }
+}

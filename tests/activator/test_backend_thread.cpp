@@ -85,12 +85,12 @@ TEST_CASE("calls go to the thread and reports come back, in order") {
     backend_thread thread(control);
     echo* there = nullptr;
     const int probe = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-    auto subject = thread.make(heard, true, [&](asio::io_context& context, backend_listener& to) {
+    auto subject = thread.make(heard, {.can_freeze = true}, [&](asio::io_context& context, backend_listener& to) {
       auto made = std::make_unique<echo>(context, to, alive, probe);
       there = made.get();
       return made;
     });
-    CHECK(subject->can_freeze());
+    CHECK(subject->traits().can_freeze);
     start_spec spec;
     spec.key = 7;
     subject->serve(spec);
@@ -123,7 +123,7 @@ TEST_CASE("what is under way when it is destroyed is not heard of, and no connec
   {
     backend_thread thread(control);
     auto subject = thread.make(
-        heard, false, [&](asio::io_context&, backend_listener& to) { return std::make_unique<hasty>(to, probe); });
+        heard, {}, [&](asio::io_context&, backend_listener& to) { return std::make_unique<hasty>(to, probe); });
     start_spec spec;
     spec.id = 1;
     subject->start(spec);

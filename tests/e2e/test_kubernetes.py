@@ -151,6 +151,65 @@ class Failures(Kubernetes):
             self.assertEqual(load.failures, [])
             self.assertEqual(len(self.pods("warm")), 1)
 
+    def test_the_api_server_answers_nothing(self):
+        self.make("warm", command=self.fast(2))
+        self.make("cold")
+        config = self.config(
+            warm=function("warm", scale={"min": 1, "max": 1}),
+            cold={"deployment": "cold", "pools": ["k", "local"], "scale": {"idle": "1s"}, **fast_function()},
+        )
+        with Daemon(config) as rouse:
+            rouse.wait_instances("warm", 1)
+            with Load(rouse.port, "/function/warm", 2) as load:
+                self.cluster.freeze_api_server()
+                try:
+                    # The next pool is asked long before `start_timeout` (a minute) is over.
+                    begun = time.monotonic()
+                    with rouse.connect(90) as caller:
+                        self.assertEqual(caller.request("GET", "/function/cold").status, 200)
+                    self.assertLess(time.monotonic() - begun, 40)
+                    self.assertEqual([one["pool"] for one in rouse.instances("cold", "ready")], ["local"])
+                    self.assertTrue(rouse.pools()["k"]["problem"])
+                    self.assertEqual(rouse.admin("GET", "/readyz").status, 200)
+                    load.wait_answers(100)
+                finally:
+                    self.cluster.freeze_api_server(False)
+                wait_for(lambda: not rouse.pools()["k"]["problem"], 60, "all is well again")
+                rouse.wait_instances("cold", 0, timeout=30)
+                self.wait_pods("cold", 0)
+                self.assertEqual(rouse.get("/function/cold").status, 200)
+                self.assertEqual([one["pool"] for one in rouse.instances("cold", "ready")], ["k"])
+                load.wait_answers(50)
+            self.assertEqual(load.failures, [])
+
+
+class Readiness:
+    """Asks a daemon's /readyz over and over, from the moment it listens. `seen`: the different answers, in order."""
+
+    def __init__(self, rouse):
+        self.rouse = rouse
+        self.seen = []
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.ask, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join(10)
+
+    def ask(self):
+        while not self.over.wait(0.001):
+            try:
+                answer = self.rouse.admin("GET", "/readyz", timeout=2)
+            except OSError:
+                continue
+            now = f"{answer.status} {answer.body.decode().strip()}"
+            if self.seen[-1:] != [now]:
+                self.seen.append(now)
+
 
 class Lives(Kubernetes):
     def test_killed_and_started_again_it_goes_on_with_what_is_there(self):
@@ -173,10 +232,11 @@ class Lives(Kubernetes):
         with Daemon(config) as first:
             first.wait_instances("echo", 1)
             pods = self.pods("echo")
-            with Daemon(config, ready=False) as second:
+            with Daemon(config, ready=False) as second, Readiness(second) as told:
                 second.wait_log("another rouse works namespace", 30)
                 second.wait_log("this rouse is a standby", 30)
-                self.assertEqual(second.admin("GET", "/readyz").status, 503)
+                wait_for(lambda: told.seen[-1:] == ["503 standby"], 10, "/readyz says that it is a standby")
+                self.assertNotIn("200 ok", told.seen)
                 self.assertEqual(first.admin("GET", "/readyz").status, 200)
                 self.assertTrue(second.pools()["k"]["standby"])
                 held = self.cluster.lease("rouse", self.space)

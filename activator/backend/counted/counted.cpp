@@ -243,7 +243,9 @@ std::optional<instances::time_point> instances::due() const {
   for (const auto& [id, one] : ids_) {
     if (one.stopping || one.confirmed) continue;
     take(one.deadline + (one.ready ? poll_patience : std::chrono::seconds(0)));
-    if (refusal_ && one.name.empty() && waiting() > starting_free()) take(one.began + refusal_after);
+    if (!one.name.empty() || waiting() <= starting_free()) continue;
+    if (refusal_) take(one.began + refusal_after);
+    if (away_since_) take(*away_since_ + away_patience);
   }
   if (reached_) take(*reached_ + release_after);
   return first;
@@ -256,6 +258,7 @@ void instances::settle(time_point now) {
     give_failed_ones();
     fail_refused(now);
   }
+  fail_away(now);
   fail_late(now);
   if (!known_) return;
   if (dirty_ && wanted() == count_) dirty_ = false;
@@ -348,17 +351,31 @@ void instances::tell_found() {
   }
 }
 
+void instances::set_problem(std::string why, time_point since, time_point now) {
+  problem_ = std::move(why);
+  away_since_ = problem_.empty() ? std::nullopt : std::optional(since);
+  settle(now);
+}
+
 void instances::fail_refused(time_point now) {
-  if (!refusal_) return;
+  if (refusal_) fail_without_one(refusal_->first, refusal_->second, now - refusal_after);
+}
+
+void instances::fail_away(time_point now) {
+  if (away_since_ && now >= *away_since_ + away_patience) fail_without_one("unavailable", problem_, now);
+}
+
+/// Of the starts that nothing is being started for, those that began by then.
+void instances::fail_without_one(const std::string& reason, const std::string& detail, time_point began_by) {
   const unsigned started = starting_free();
   unsigned without = waiting() > started ? waiting() - started : 0;
   std::vector<std::uint64_t> which;
   for (auto at = ids_.rbegin(); at != ids_.rend() && without > 0; ++at) {
     if (!at->second.name.empty()) continue;
     --without;
-    if (now - at->second.began >= refusal_after) which.push_back(at->first);
+    if (at->second.began <= began_by) which.push_back(at->first);
   }
-  for (const auto id : which) fail(id, refusal_->first, refusal_->second);
+  for (const auto id : which) fail(id, reason, detail);
 }
 
 void instances::fail_late(time_point now) {

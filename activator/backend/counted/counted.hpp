@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "activator/backend/backend.hpp"
+
 namespace rouse::counted {
 
 enum class phase : std::uint8_t {
@@ -55,6 +57,8 @@ class instances {
   static constexpr std::chrono::seconds release_after{2};
   /// For so long a refusal to make more may be that of an earlier count.
   static constexpr std::chrono::seconds refusal_after{1};
+  /// After so long with a problem nothing is waited for that has not begun.
+  static constexpr std::chrono::seconds away_patience = activator::away_patience;
 
   // What the activator tells.
   void start(std::uint64_t id, time_point now, std::chrono::milliseconds timeout);
@@ -81,8 +85,8 @@ class instances {
   void refused(std::string reason, std::string detail, time_point now);
   /// Nothing can be started there at all: every start that waits for an instance fails.
   void impossible(const std::string& reason, const std::string& detail, time_point now);
-  /// Why nothing moves (the API is away), for starts whose time is up; empty: nothing is wrong.
-  void set_problem(std::string why) { problem_ = std::move(why); }
+  /// Why nothing moves (the API is away); empty: nothing is wrong.
+  void set_problem(std::string why, time_point since, time_point now);
 
   /// Time has passed. Cheap when nothing is due.
   void tick(time_point now);
@@ -133,6 +137,8 @@ class instances {
   void give_failed_ones();
   void tell_found();
   void fail_refused(time_point now);
+  void fail_away(time_point now);
+  void fail_without_one(const std::string& reason, const std::string& detail, time_point began_by);
   void fail_late(time_point now);
   void release_survivors(time_point now);
   claims::iterator end(claims::iterator at, std::string reason, std::string detail);
@@ -156,6 +162,7 @@ class instances {
   std::optional<time_point> reached_;  ///< since when what was chosen to go lives on beside a count that is reached
   std::optional<std::pair<std::string, std::string>> refusal_;
   std::string problem_;
+  std::optional<time_point> away_since_;  ///< while there is a problem
 };
 
 }  // namespace rouse::counted

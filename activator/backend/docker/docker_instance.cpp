@@ -200,7 +200,8 @@ void docker_instance::wait_for_engine(const http::response& answer) {
 }
 
 void docker_instance::on_hopeless(const std::string& problem) {
-  if (at_ == phase::waiting) fail("unavailable", "cannot be started: " + problem);
+  const bool cut_short = (at_ == phase::creating || at_ == phase::starting) && !waited_for_.empty();
+  if (at_ == phase::waiting || cut_short) fail("unavailable", "cannot be started: " + problem);
 }
 
 /// It cannot be started. What there is of it is removed before that is reported.

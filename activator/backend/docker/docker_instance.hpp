@@ -75,7 +75,7 @@ class docker_instance : public std::enable_shared_from_this<docker_instance> {
   void on_event(const event& what);
   /// What the list says of it, after the engine was away; null: it has no such container.
   void on_listed(const container* found);
-  /// There is no engine to wait for.
+  /// There is no engine to wait for: what has not begun, or was cut short by that, cannot be started.
   void on_hopeless(const std::string& problem);
 
  private:

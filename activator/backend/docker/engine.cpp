@@ -9,6 +9,7 @@
 #include <random>
 #include <utility>
 
+#include "activator/backend/backend.hpp"
 #include "activator/backend/docker/streams.hpp"
 
 namespace rouse::docker {
@@ -53,6 +54,7 @@ struct engine::state : std::enable_shared_from_this<engine::state> {
         slow(io, settings_for(at, 16)),
         retry(io),
         list_timer(io),
+        patience(io),
         random(seed),
         listener(&to) {}
 
@@ -64,6 +66,7 @@ struct engine::state : std::enable_shared_from_this<engine::state> {
   void on_list(const http::response& answer);
   void on_lost(const std::string& why);
   void set_problem(std::string text);
+  void be_patient();
   void list_soon();
 
   std::string path(const std::string& rest) const { return "/v1." + std::to_string(api) + rest; }
@@ -75,6 +78,7 @@ struct engine::state : std::enable_shared_from_this<engine::state> {
   http::client slow;
   boost::asio::steady_timer retry;
   boost::asio::steady_timer list_timer;
+  boost::asio::steady_timer patience;  ///< until an absence is too long to be waited for
   std::minstd_rand random;
   engine_listener* listener;  ///< null once the engine is destroyed
   http::call greeting;
@@ -86,6 +90,7 @@ struct engine::state : std::enable_shared_from_this<engine::state> {
   bool synced = false;
   bool ever_synced = false;
   bool hopeless = false;
+  bool away_long = false;
   bool list_due = false;
   bool fresh = true;  ///< the first try after it was well: a break alone is no news
   milliseconds pause = first_pause;
@@ -161,7 +166,8 @@ void engine::state::on_list(const http::response& answer) {
   auto all = parse_list(answer.body);
   if (!all) return on_lost("the Docker Engine at " + socket + " answered a list that cannot be read");
   synced = ever_synced = true;
-  hopeless = false;
+  hopeless = away_long = false;
+  patience.cancel();
   fresh = true;
   pause = first_pause;
   set_problem({});
@@ -179,6 +185,7 @@ void engine::state::on_lost(const std::string& why) {
   } else {
     hopeless = why.find("no permission") != std::string::npos ||
                (!ever_synced && why.find("there is no socket") != std::string::npos);
+    if (problem.empty()) be_patient();
     const auto jitter = std::uniform_real_distribution<double>(0.75, 1.25)(random);
     retry.expires_after(std::chrono::duration_cast<milliseconds>(pause * jitter));
     pause = std::min(pause * 2, longest_pause);
@@ -186,6 +193,16 @@ void engine::state::on_lost(const std::string& why) {
   }
   retry.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
     if (const auto self = weak.lock(); self && !error) self->greet();
+  });
+}
+
+void engine::state::be_patient() {
+  patience.expires_after(activator::away_patience);
+  patience.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+    const auto self = weak.lock();
+    if (!self || error || self->problem.empty()) return;
+    self->away_long = true;
+    if (self->listener != nullptr) self->listener->on_problem(self->problem);
   });
 }
 
@@ -227,7 +244,7 @@ const std::string& engine::problem() const noexcept {
   return state_->problem;
 }
 bool engine::hopeless() const noexcept {
-  return state_->hopeless;
+  return state_->hopeless || state_->away_long;
 }
 
 http::call engine::quick(std::string method, std::string path, handler done) {

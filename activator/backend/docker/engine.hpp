@@ -44,7 +44,8 @@ class engine {
   [[nodiscard]] bool synced() const noexcept;
   /// What is wrong, if anything.
   [[nodiscard]] const std::string& problem() const noexcept;
-  /// Waiting will not help: the socket may not be used, or has never been there.
+  /// Waiting will not help, or has lasted long enough: the socket may not be used, or has never been there, or the
+  /// engine has been away for activator::away_patience. on_problem() comes when it begins.
   [[nodiscard]] bool hopeless() const noexcept;
 
   /// A request that is answered at once, or one that may take its time; the first kind never waits for the second.

@@ -129,8 +129,9 @@ void deployment_control::look_at(const std::string& pod_name) {
   schedule();
 }
 
-void deployment_control::set_problem(const std::string& why) {
-  of_.set_problem(why);
+void deployment_control::set_problem(const std::string& why, steady_clock::time_point since) {
+  of_.set_problem(why, since, steady_clock::now());
+  schedule();
 }
 
 void deployment_control::go_on() {

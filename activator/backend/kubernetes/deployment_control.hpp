@@ -59,7 +59,7 @@ class deployment_control {
   [[nodiscard]] bool has_begun() const noexcept { return of_.known(); }
   void look_at(const std::string& pod_name);
   void look_at_deployment();
-  void set_problem(const std::string& why);
+  void set_problem(const std::string& why, std::chrono::steady_clock::time_point since);
   /// It may be written again.
   void go_on();
 

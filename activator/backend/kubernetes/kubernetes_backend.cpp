@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <random>
 #include <unordered_map>
 #include <utility>
@@ -249,11 +250,15 @@ struct kubernetes_backend::impl {
   void tell() {
     state.problem = problems.empty() ? std::string() : problems.begin()->second;
     // What is wrong with one Deployment keeps no other from starting.
-    away.clear();
+    const std::string away_before = std::exchange(away, {});
     for (const auto& [source, what] : problems)
       if (away.empty() && !source.starts_with(of_one)) away = what;
     if (state.standby) away = "another rouse (" + lease->holder() + ") works namespace " + with->name_space();
-    for (const auto& [name, one] : controls) one->set_problem(away);
+    if (away.empty() || away_before.empty()) away_since = std::chrono::steady_clock::now();
+    for (const auto& [name, one] : controls) one->set_problem(away, away_since);
+    // Whose it is comes first: whoever asks would take silence for a yes.
+    const bool asking = !lease || (!lease->holds() && !lease->is_others());
+    if (!told && asking && !problems.contains("lease") && !problems.contains("access")) return;
     if (state == told) return;
     told = state;
     boost::asio::post(io, [this, state = state, alive = std::weak_ptr<int>(alive_)] {
@@ -268,7 +273,7 @@ struct kubernetes_backend::impl {
     auto& one = controls[name];
     if (one) return *one;
     one = std::make_unique<deployment_control>(around, name);
-    one->set_problem(away);
+    one->set_problem(away, away_since);
     return *one;
   }
 
@@ -309,8 +314,10 @@ struct kubernetes_backend::impl {
   retry_delay delay;
   boost::asio::steady_timer retry;
   std::map<std::string, std::string> problems;  ///< by what they are of
-  activator::backend_state state, told;
+  activator::backend_state state;
+  std::optional<activator::backend_state> told;
   std::string away;  ///< why nothing moves for any Deployment; empty: it does
+  std::chrono::steady_clock::time_point away_since;
   std::unique_ptr<api> with;
   std::unique_ptr<lease_keeper> lease;
   std::unique_ptr<resource_watch> pods, slices, deployments;

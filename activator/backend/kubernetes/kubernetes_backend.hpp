@@ -38,6 +38,7 @@ class kubernetes_backend final : public activator::backend {
   /// Leaves what runs alone. Gives the Lease back, for which it may block for a second.
   ~kubernetes_backend() override;
 
+  [[nodiscard]] activator::backend_traits traits() const noexcept override { return {.may_be_standby = true}; }
   void serve(const activator::run_spec& spec) override;
   void forget(std::uint32_t key) override;
   void start(const activator::start_spec& spec) override;

@@ -50,7 +50,7 @@ class process_backend final : public activator::backend {
 
   void start(const activator::start_spec& spec) override;
   void stop(std::uint64_t id, std::chrono::milliseconds grace) override;
-  [[nodiscard]] bool can_freeze() const noexcept override { return true; }
+  [[nodiscard]] activator::backend_traits traits() const noexcept override { return {.can_freeze = true}; }
   void freeze(std::uint64_t id) override;
   void thaw(std::uint64_t id) override;
 

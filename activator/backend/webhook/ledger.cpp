@@ -240,18 +240,27 @@ void ledger::refused(const std::string& reason, const std::string& detail) {
     if (const auto here = at++; here->second.is == phase::waiting) exit(here, reason, detail);
 }
 
-void ledger::expire(time_point now, const std::string& problem) {
+void ledger::set_problem(std::string why, time_point since) {
+  if (problem_.empty()) away_at_ = since + activator::away_patience;
+  problem_ = std::move(why);
+}
+
+ledger::time_point ledger::patience_of(const one& of) const {
+  return of.is == phase::waiting && !problem_.empty() ? std::min(of.deadline, away_at_) : of.deadline;
+}
+
+void ledger::expire(time_point now) {
   for (auto at = ids_.begin(); at != ids_.end();) {
     const auto here = at++;
     one& of = here->second;
     if (of.is == phase::ending && of.tell_at <= now) {
       condemned_.insert(of.name);
       exit(here, of.report.reason, of.report.detail);
-    } else if (of.is == phase::ending || of.is == phase::ready || of.deadline > now) {
+    } else if (of.is == phase::ending || of.is == phase::ready || patience_of(of) > now) {
       continue;
     } else if (of.is == phase::waiting) {
-      exit(here, problem.empty() ? "timeout" : "unavailable",
-           problem.empty() ? "the scaler had no instance for it within start_timeout" : problem);
+      exit(here, problem_.empty() ? "timeout" : "unavailable",
+           problem_.empty() ? "the scaler had no instance for it within start_timeout" : problem_);
     } else {
       fail(here->first, of, now, "timeout",
            of.name + " was not ready within start_timeout: " +
@@ -264,7 +273,7 @@ std::optional<ledger::time_point> ledger::next_expiry() const {
   auto next = time_point::max();
   for (const auto& [id, of] : ids_) {
     if (of.is == phase::ending) next = std::min(next, of.tell_at);
-    if (of.is != phase::ending && of.is != phase::ready) next = std::min(next, of.deadline);
+    if (of.is != phase::ending && of.is != phase::ready) next = std::min(next, patience_of(of));
   }
   if (next == time_point::max()) return std::nullopt;
   return next;

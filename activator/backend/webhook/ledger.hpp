@@ -84,8 +84,11 @@ class ledger {
   void heard(const listing& answer, std::uint64_t round, time_point now);
   /// The scaler refuses for good: nobody waits for it.
   void refused(const std::string& reason, const std::string& detail);
-  /// Ends starts whose time is over. `problem`: why the scaler cannot be asked; empty: it can.
-  void expire(time_point now, const std::string& problem);
+  /// Why the scaler cannot be asked, and since when; empty: it can.
+  void set_problem(std::string why, time_point since);
+  [[nodiscard]] const std::string& problem() const noexcept { return problem_; }
+  /// Ends starts whose time is over, and those that a scaler that is away has nothing for.
+  void expire(time_point now);
 
   /// Whether something is wanted that no answered wish has said.
   [[nodiscard]] bool has_news() const { return !said_ || hurry_ > heard_ || wanted() != *said_; }
@@ -136,6 +139,8 @@ class ledger {
   void become_listed_ready(iterator at, const listed& instance);
   void place(const listed& instance);
   void settle_waiting(const listing& answer, std::uint64_t round);
+  /// Until when it is waited for.
+  [[nodiscard]] time_point patience_of(const one& of) const;
   [[nodiscard]] bool is_owned(const std::string& name) const;
   [[nodiscard]] iterator first_without_name(phase is);
   [[nodiscard]] substance wanted() const;
@@ -153,6 +158,8 @@ class ledger {
   substance saying_;               ///< of the round that is under way
   bool known_ = false;             ///< what runs was told once
   bool forgotten_ = false;
+  std::string problem_;
+  time_point away_at_;  ///< while there is a problem: when it has lasted too long to be waited for
 };
 
 }  // namespace rouse::webhook

@@ -176,7 +176,7 @@ void scaler_link::on_listing(const std::string& body, std::uint64_t round) {
   const auto got = parse_listing(body, wrong);
   if (!got) return fail("the answer of " + who() + " " + wrong, {});
   failures_ = 0;
-  problem_.clear();
+  books_.set_problem({}, clock::now());
   books_.heard(*got, round, clock::now());
   wait(pace());
 }
@@ -189,7 +189,7 @@ void scaler_link::refuse(const std::string& problem) {
 
 /// Tries again after a while that doubles up to ten seconds.
 void scaler_link::fail(std::string problem, milliseconds at_least) {
-  problem_ = std::move(problem);
+  books_.set_problem(std::move(problem), clock::now());
   backing_off_ = true;
   const auto pause = std::min(first_pause * (1 << std::min(failures_, most_doubled)), longest_pause);
   failures_ = std::min(failures_ + 1, most_doubled);
@@ -238,7 +238,7 @@ void scaler_link::expire() {
   for (const auto& [id, look] : tries_)
     if (auto wrong = look->problem(); !wrong.empty()) books_.not_yet(id, "it " + wrong);
   watched_.reset();
-  books_.expire(clock::now(), problem_);
+  books_.expire(clock::now());
   act();
 }
 

@@ -57,7 +57,7 @@ class scaler_link {
   void forget();
   [[nodiscard]] bool is_over() const;
   /// What is wrong, as a sentence; empty: nothing.
-  [[nodiscard]] const std::string& problem() const noexcept { return problem_; }
+  [[nodiscard]] const std::string& problem() const noexcept { return books_.problem(); }
 
  private:
   using clock = std::chrono::steady_clock;
@@ -91,7 +91,6 @@ class scaler_link {
   unsigned failures_ = 0;  ///< in a row
   bool backing_off_ = false;
   bool posted_ = false;
-  std::string problem_;
   std::string refusal_;                       ///< the last answer, where it was that
   std::optional<clock::time_point> watched_;  ///< what deadlines_ waits for
   clock::time_point over_at_ = clock::time_point::max();

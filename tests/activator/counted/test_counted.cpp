@@ -263,7 +263,7 @@ TEST_CASE("a start's time is up") {
     CHECK(on.of.write() == 0u);
   }
   SECTION("while the scaler is away") {
-    on.of.set_problem("connection refused");
+    on.of.set_problem("connection refused", t0 + 1s, t0 + 1s);
     on.of.tick(t0 + 10s);
     const auto got = on.only();
     CHECK((got.reason == "unavailable" && got.detail == "connection refused"));
@@ -271,6 +271,49 @@ TEST_CASE("a start's time is up") {
   SECTION("before it is known what runs") {
     bed other;
     other.of.start(1, t0, 10s);
+    other.of.tick(t0 + 10s);
+    CHECK(other.only().reason == "unavailable");
+  }
+}
+
+TEST_CASE("an absence is waited for a while, and then for nothing that has not begun") {
+  bed on = empty_one();
+  on.of.start(1, t0, 60s);
+  on.of.wrote(1, t0);
+  on.of.set_problem("connection refused", t0 + 1s, t0 + 1s);
+  CHECK(on.of.due() == t0 + 11s);
+  on.of.tick(t0 + 10s);
+  CHECK(on.of.take().empty());
+
+  SECTION("it ends") {
+    on.of.set_problem({}, t0 + 10s, t0 + 10s);
+    CHECK(on.of.due() == t0 + 60s);
+    on.of.tick(t0 + 11s);
+    CHECK(on.of.take().empty());
+  }
+  SECTION("it does not end: the start fails, and what comes later does at once") {
+    on.of.tick(t0 + 11s);
+    const auto got = on.only();
+    CHECK((got.id == 1 && got.reason == "unavailable" && got.detail == "connection refused"));
+    CHECK_FALSE(on.of.due());
+    CHECK(on.of.write() == 0u);  // when it is back
+    on.of.start(2, t0 + 12s, 60s);
+    CHECK(on.only().reason == "unavailable");
+  }
+  SECTION("what was begun is waited for") {
+    on.of.saw("a", is_starting, t0 + 10s);
+    CHECK(on.of.due() == t0 + 60s);
+    on.of.tick(t0 + 11s);
+    CHECK(on.of.take().empty());
+    on.of.start(2, t0 + 12s, 60s);
+    const auto got = on.only();
+    CHECK((got.id == 2 && got.reason == "unavailable"));
+  }
+  SECTION("nobody knows what runs") {
+    bed other;
+    other.of.set_problem("connection refused", t0, t0);
+    other.of.start(1, t0 + 9s, 60s);
+    CHECK(other.of.take().empty());
     other.of.tick(t0 + 10s);
     CHECK(other.only().reason == "unavailable");
   }

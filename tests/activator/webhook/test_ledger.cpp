@@ -191,7 +191,7 @@ TEST_CASE("stop names the instance that goes, and its end is told when it is gon
   }
   SECTION("or never") {
     on.now += 3600s;
-    on.of.expire(on.now, "");
+    on.of.expire(on.now);
     CHECK(on.of.take_events().empty());
     CHECK(names(on.ask().remove) == std::vector<std::string>{"a"});
   }
@@ -317,6 +317,40 @@ TEST_CASE("one that the scaler ends is told as leaving, wanted no more, and repl
   CHECK(on.events[0].last.was_asked);
 }
 
+TEST_CASE("a scaler that is away is waited for for a while, and then for nothing that it has not begun") {
+  auto on = desk().at_rest();
+  on.start(1);
+  on.exchange({make("a", state::starting, 80)});
+  on.start(2);
+  on.of.set_problem("connection refused", on.now);
+  CHECK(on.of.next_expiry() == on.now + 10s);
+  on.now += 9s;
+  on.of.set_problem("no answer", on.now);  // still away
+  on.of.expire(on.now);
+  CHECK(on.of.take_events().empty());
+
+  SECTION("it is back") {
+    on.of.set_problem({}, on.now);
+    on.now += 1s;
+    on.of.expire(on.now);
+    CHECK(on.of.take_events().empty());
+    on.of.set_problem("away again", on.now);
+    CHECK(on.of.next_expiry() == on.now + 10s);
+  }
+  SECTION("it is not") {
+    on.now += 1s;
+    on.of.expire(on.now);
+    const auto events = on.of.take_events();
+    REQUIRE(events.size() == 1);
+    CHECK(events[0].id == 2);
+    CHECK(events[0].last.reason == "unavailable");
+    CHECK(events[0].last.detail == "no answer");
+    CHECK(on.ask().desired == 1U);
+    on.start(3);
+    CHECK(on.of.next_expiry() <= on.now);
+  }
+}
+
 TEST_CASE("a start's time is over") {
   auto on = desk().at_rest();
   on.start(1);
@@ -324,15 +358,17 @@ TEST_CASE("a start's time is over") {
   SECTION("without an instance") {
     on.exchange({});
     on.now += 60s;
-    on.of.expire(on.now, "");
+    on.of.expire(on.now);
     const auto events = on.of.take_events();
     REQUIRE(events.size() == 1);
     CHECK(events[0].last.reason == "timeout");
     CHECK(on.ask().desired == 0U);
   }
   SECTION("with a scaler that is away") {
+    on.of.set_problem("connection refused", on.now + 55s);
+    CHECK(on.of.next_expiry() == on.now + 60s);
     on.now += 60s;
-    on.of.expire(on.now, "connection refused");
+    on.of.expire(on.now);
     const auto events = on.of.take_events();
     REQUIRE(events.size() == 1);
     CHECK(events[0].last.reason == "unavailable");
@@ -342,7 +378,7 @@ TEST_CASE("a start's time is over") {
     on.exchange({make("a", state::ready, 80)});
     on.of.not_yet(1, "connection refused");
     on.now += 60s;
-    on.of.expire(on.now, "");
+    on.of.expire(on.now);
     auto events = on.of.take_events();
     REQUIRE(events.size() == 1);
     CHECK(events[0].what == kind::give_up);
@@ -356,7 +392,7 @@ TEST_CASE("a start's time is over") {
     }
     SECTION("or not, which nobody waits for") {
       on.now += ledger::told_at_latest;
-      on.of.expire(on.now, "");
+      on.of.expire(on.now);
       on.events = on.of.take_events();
       REQUIRE(on.events.size() == 1);
       CHECK(names(on.ask().remove) == std::vector<std::string>{"a"});

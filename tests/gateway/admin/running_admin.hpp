@@ -235,8 +235,7 @@ class running_admin {
     };
     sources.actions = &actions;
     sources.workers = {workers_[0].get()};
-    sources.ready = [this] { return ready.load(); };
-    sources.not_ready_reason = [] { return std::string_view("draining"); };
+    sources.unready = [this] { return std::string_view(unready.load()); };
     server_ =
         std::make_unique<gateway::admin_server>(admin_, config::listen_address{std::move(host), 0}, std::move(sources));
     server_->start();
@@ -285,7 +284,7 @@ class running_admin {
 
   config::snapshot snapshot;
   activator::output_ring output;
-  std::atomic<bool> ready{true};
+  std::atomic<const char*> unready{""};
   std::mutex mutex;
   std::vector<activator::function_status> status;  ///< guarded by mutex
   std::vector<activator::pool_status> pools;       ///< guarded by mutex

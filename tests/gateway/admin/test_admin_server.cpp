@@ -16,10 +16,10 @@ TEST_CASE("health and readiness") {
   running_admin admin;
   CHECK(status_of(admin.get("/healthz")) == 200);
   CHECK(body_of(admin.get("/readyz")) == "ok\n");
-  admin.ready = false;
+  admin.unready = "standby";
   const auto answer = admin.get("/readyz");
   CHECK(status_of(answer) == 503);
-  CHECK(body_of(answer) == "draining\n");
+  CHECK(body_of(answer) == "standby\n");
   CHECK(status_of(admin.get("/healthz")) == 200);
 }
 

@@ -92,3 +92,32 @@ TEST_CASE("two backends of one pool leave each other's containers alone, and see
   CHECK(on.of(id).exits == 0);
   CHECK(exists(on.fixture.owner, by_hand, container_state::running));
 }
+
+TEST_CASE("an engine that stays away is waited for for a while; then what waits fails, and what comes does at once") {
+  bed on;
+  const auto kept = on.start(on.fixture.starts());
+  REQUIRE(on.ready(kept));
+  on.fixture.cut();
+  const auto begun = std::chrono::steady_clock::now();
+  const auto waits = on.start(on.fixture.starts());  // for a minute, if it has to
+  REQUIRE(run_until(
+      on.control, [&] { return on.of(waits).exits == 1; }, std::chrono::seconds(40)));
+  CHECK(std::chrono::steady_clock::now() - begun > std::chrono::seconds(8));
+  CHECK(on.of(waits).exit.reason == "unavailable");
+  CHECK(on.of(waits).exit.detail.find("does not answer") != std::string::npos);
+  const auto later = std::chrono::steady_clock::now();
+  const auto hopeless = on.start(on.fixture.starts());
+  REQUIRE(on.ended(hopeless));
+  CHECK(on.of(hopeless).exit.reason == "unavailable");
+  CHECK(std::chrono::steady_clock::now() - later < std::chrono::seconds(5));
+  CHECK(on.of(kept).exits == 0);
+
+  on.fixture.restore();
+  REQUIRE(run_until(
+      on.control, [&] { return on.heard.state.problem.empty(); }, std::chrono::seconds(40)));
+  const auto next = on.start(on.fixture.starts());
+  REQUIRE(on.ready(next));
+  for (const auto id : {kept, next}) on.stop(id, milliseconds(0));
+  for (const auto id : {kept, next}) REQUIRE(on.ended(id));
+  CHECK(run_until(on.control, [&] { return containers_of(on.fixture.owner).empty(); }));
+}
