@@ -303,11 +303,21 @@ struct activator::impl {
     const auto& now = backends.state(*number);
     if (!now.problem.empty()) {
       around.log.warn("pool {}: {}", pool, printable(now.problem));
+      remember_pool(pool, printable(now.problem));
     } else if (!before.problem.empty()) {
       around.log.info("pool {}: all is well again", pool);
+      remember_pool(pool, "all is well again");
     }
     if (now.problem.empty() && !now.standby) resume(*number);
     tell_standby();
+  }
+
+  void remember_pool(const std::string& pool, std::string text) {
+    occurrence what;
+    what.type = "pool";
+    what.pool = pool;
+    what.text = std::move(text);
+    around.story->add(std::move(what), around.wall());
   }
 
   void tell_standby() {
@@ -371,6 +381,10 @@ activator::~activator() = default;
 
 void activator::use_backends(backend_factory make) {
   impl_->backends.use(std::move(make));
+}
+
+std::shared_ptr<const chronicle> activator::story() const {
+  return impl_->around.story;
 }
 
 void activator::on_standby(std::function<void(bool)> then) {

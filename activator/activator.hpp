@@ -46,6 +46,8 @@ class activator final : public backend_listener {
 
   /// Before start().
   void use_backends(backend_factory make);
+  /// What has happened lately; may be read on any thread.
+  [[nodiscard]] std::shared_ptr<const chronicle> story() const;
   /// Told, on the control thread, whether this rouse is a standby in one of its pools: soon after start(), once that is
   /// known of all of them, and whenever it changes. Never from inside a call.
   void on_standby(std::function<void(bool)> then);

@@ -128,7 +128,7 @@ void function_control::begin_rollout(time_point now) {
   }
   if (!wait) return shift(now);
   stuck_.clear();
-  all_.around.log.info("function {}: {}", runtime_->name, rollout_in_words());
+  tell(spdlog::level::info, rollout_in_words());
   rebuild();
   publishing_ = true;  // what this one overtakes is still chosen by name
   all_.publish(*this);
@@ -284,9 +284,8 @@ void function_control::say_if_stuck() {
     for (auto& old : members_) old->life->set_ceiling(std::nullopt);  // and the old ones their places
     if (stuck_ == failure->detail) continue;
     stuck_ = failure->detail;
-    all_.around.log.error(
-        "function {}: revision {} cannot be started ({}); traffic stays where it is, and it is tried again",
-        runtime_->name, one->runtime->name, failure->detail);
+    tell(spdlog::level::err, "revision " + one->runtime->name + " cannot be started (" + failure->detail +
+                                 "); traffic stays where it is, and it is tried again");
   }
 }
 
@@ -310,7 +309,7 @@ void function_control::shift(time_point now) {
     one->as = named ? role::serving : role::leaving;
   }
   stuck_.clear();
-  if (moved) all_.around.log.info("function {}: traffic has moved", runtime_->name);
+  if (moved) tell(spdlog::level::info, "traffic has moved");
   set_shares();
   rebuild();
   publishing_ = true;
@@ -477,6 +476,15 @@ void function_control::shut_down(time_point deadline, time_point now) {
 
 bool function_control::has_parked() const {
   return std::ranges::any_of(members_, [](const auto& one) { return one->runtime->lot.parked() > 0; });
+}
+
+void function_control::tell(spdlog::level::level_enum level, std::string text) {
+  all_.around.log.log(level, "function {}: {}", runtime_->name, text);
+  occurrence what;
+  what.type = "traffic";
+  what.function = runtime_->name;
+  what.text = std::move(text);
+  all_.around.story->add(std::move(what), all_.around.wall());
 }
 
 std::string function_control::rollout_in_words() const {

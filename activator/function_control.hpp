@@ -137,6 +137,8 @@ class function_control {
   void let_go(time_point now);
   void say_if_stuck();
   [[nodiscard]] std::string rollout_in_words() const;
+  /// What becomes of its traffic, for those who read the log, and those who watch.
+  void tell(spdlog::level::level_enum level, std::string text);
 
   fleet& all_;
   const std::shared_ptr<function_runtime> runtime_;

@@ -313,8 +313,9 @@ void lifecycle::look_for_sick(time_point now) {
     ++ejected;
     ++past().ejections;
     changed = true;
-    around_.log.warn("function {}: instance {} failed {} times in a row: it gets no work for {}",
-                     runtime_->function->name, one.self->name(), one.self->failures_in_a_row(), in_words(pause));
+    tell(spdlog::level::warn, about(one, "ejected"),
+         fmt::format("instance {} failed {} times in a row: it gets no work for {}", one.self->name(),
+                     one.self->failures_in_a_row(), in_words(pause)));
   }
   if (changed) publish();
 }
@@ -327,7 +328,7 @@ void lifecycle::end_ejections(time_point now) {
     if (!one.self->open()) continue;
     one.at = phase::ready;
     changed = true;
-    around_.log.info("function {}: instance {} may have work again", runtime_->function->name, one.self->name());
+    tell(spdlog::level::info, about(one, "restored"), fmt::format("instance {} may have work again", one.self->name()));
   }
   if (changed) publish();
 }
@@ -342,7 +343,34 @@ void lifecycle::set_desired(unsigned to, scale_cause cause, const std::string& r
   if (past.decisions.size() == most) past.decisions.pop_back();
   past.decisions.insert(past.decisions.begin(), decision_status{around_.wall(), desired_, to, cause, why});
   around_.log.info("function {}: {}: {} -> {}: {}", runtime_->function->name, runtime_->name, desired_, to, why);
+  auto what = about("scale");
+  what.cause = to_string(cause);
+  what.text = why;
+  what.count = occurrence::step{desired_, to};
+  around_.story->add(std::move(what), around_.wall());
   desired_ = to;
+}
+
+occurrence lifecycle::about(std::string_view type) const {
+  occurrence what;
+  what.type = type;
+  what.function = runtime_->function->name;
+  what.revision = runtime_->name;
+  return what;
+}
+
+occurrence lifecycle::about(const tracked& one, std::string_view type, std::string cause) const {
+  auto what = about(type);
+  what.instance = one.self->name();
+  what.pool = around_.pools.name_of(one.pool);
+  what.cause = std::move(cause);
+  return what;
+}
+
+void lifecycle::tell(spdlog::level::level_enum level, occurrence what, std::string text) {
+  around_.log.log(level, "function {}: {}", what.function, text);
+  what.text = std::move(text);
+  around_.story->add(std::move(what), around_.wall());
 }
 
 void lifecycle::schedule(time_point now) {

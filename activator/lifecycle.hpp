@@ -24,6 +24,7 @@
 #include "activator/backend/backend.hpp"
 #include "activator/backend_table.hpp"
 #include "activator/backoff.hpp"
+#include "activator/chronicle.hpp"
 #include "activator/data_plane.hpp"
 #include "activator/pools.hpp"
 #include "activator/runtime.hpp"
@@ -45,6 +46,8 @@ struct surroundings {
   std::function<std::chrono::system_clock::time_point()> wall;  ///< for what people read, and for schedules
   /// Asks whoever has a frozen instance in this pool to end it; true when one will. May be unset.
   std::function<bool(std::uint32_t pool)> make_room{};
+  /// What people can watch; the activator's users may read it from any thread. Never null.
+  std::shared_ptr<chronicle> story = std::make_shared<chronicle>();
   std::uint64_t next_id = 1;
   std::unordered_map<std::uint64_t, lifecycle*> by_id{};  ///< instances that have not exited
   /// Expires with the lifecycles; what the data plane calls back later looks at it first.
@@ -226,6 +229,10 @@ class lifecycle {
   void evaluate_running(time_point now);
   void report_unmet_min(const counted& state, unsigned min);
   void set_desired(unsigned to, scale_cause cause, const std::string& reason);
+  [[nodiscard]] occurrence about(std::string_view type) const;
+  [[nodiscard]] occurrence about(const tracked& one, std::string_view type, std::string cause = {}) const;
+  /// For those who read the log, and those who watch.
+  void tell(spdlog::level::level_enum level, occurrence what, std::string text);
   void schedule(time_point now);
   void look_for_sick(time_point now);
   void end_ejections(time_point now);

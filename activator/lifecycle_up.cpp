@@ -167,6 +167,8 @@ void lifecycle::start_in(std::uint32_t pool, time_point now, std::string found) 
   around_.pools.take(pool, now);
   if (claimed_ == pool) give_up_claim();
   around_.by_id.emplace(spec.id, this);
+  if (!instances_.back().found)
+    tell(spdlog::level::debug, about(instances_.back(), "start"), fmt::format("instance {} is started", spec.instance));
   instances_.back().with->start(spec);
 }
 
@@ -224,8 +226,9 @@ void lifecycle::on_ready(std::uint64_t id, const ready_report& report, time_poin
     past().cold_start_duration.observe(static_cast<std::uint64_t>(std::chrono::nanoseconds(now - one.began).count()));
   }
   publish();
-  around_.log.info("function {}: instance {} {} after {} on {}", runtime_->function->name, self.name(),
-                   one.found ? "is taken over" : "ready", in_words(now - one.began), in_words(report.where));
+  tell(spdlog::level::info, about(one, "ready"),
+       fmt::format("instance {} {} after {} on {}", self.name(), one.found ? "is taken over" : "ready",
+                   in_words(now - one.began), in_words(report.where)));
   evaluate(now);
 }
 
@@ -252,8 +255,8 @@ void lifecycle::on_exit(std::uint64_t id, exit_report report, time_point now) {
     start_failed(one, report, now);
   } else if (was == phase::stopping) {
     if (one.published) backoff_.ran(one.ready_at, now);
-    around_.log.info("function {}: instance {} stopped: {}", runtime_->function->name, one.self->name(),
-                     printable(report.detail));
+    tell(spdlog::level::info, about(one, "stopped", report.reason),
+         fmt::format("instance {} stopped: {}", one.self->name(), printable(report.detail)));
   } else {
     stands_no_more(one);
     crashed(one, was == phase::frozen, report, now);
@@ -266,7 +269,7 @@ void lifecycle::on_exit(std::uint64_t id, exit_report report, time_point now) {
 
 void lifecycle::on_progress(std::uint64_t id, std::string text) {
   auto& one = find(id);
-  around_.log.info("function {}: instance {}: {}", runtime_->function->name, one.self->name(), printable(text));
+  tell(spdlog::level::info, about(one, "progress"), fmt::format("instance {}: {}", one.self->name(), printable(text)));
   one.progress = std::move(text);
 }
 
@@ -275,8 +278,9 @@ void lifecycle::on_leaving(std::uint64_t id, const std::string& detail, time_poi
   auto& one = find(id);
   stands_no_more(one);
   one.outdated = true;
-  around_.log.info("function {}: instance {} leaves with {} in flight: {}", runtime_->function->name, one.self->name(),
-                   one.self->slots_taken(), printable(detail));
+  tell(spdlog::level::info, about(one, "leaving"),
+       fmt::format("instance {} leaves with {} in flight: {}", one.self->name(), one.self->slots_taken(),
+                   printable(detail)));
   if (one.at == phase::ready || one.at == phase::ejected) {
     take_out({&one}, 1, now);
   } else if (one.at == phase::frozen && one.self->stop_if_idle()) {
@@ -293,8 +297,10 @@ void lifecycle::stands_no_more(tracked& one) {
 }
 
 void lifecycle::on_found(std::uint32_t pool, std::string name, time_point now) {
-  around_.log.info("function {}: found {} in pool {}", runtime_->function->name, printable(name),
-                   around_.pools.name_of(pool));
+  auto what = about("found");
+  what.pool = around_.pools.name_of(pool);
+  tell(spdlog::level::info, std::move(what),
+       fmt::format("found {} in pool {}", printable(name), around_.pools.name_of(pool)));
   start_in(pool, now, std::move(name));
   evaluate(now);
 }
@@ -329,19 +335,20 @@ void lifecycle::start_failed(const tracked& one, exit_report& report, time_point
   if (for_room) {
     around_.pools.refuse_until(one.pool, now + capacity_pause);
     ++past().start_failures[report.reason];
-    around_.log.warn("function {}: pool {} has no capacity: {}; it is asked again in {}", runtime_->function->name,
-                     around_.pools.name_of(one.pool), printable(report.detail), in_words(capacity_pause));
+    tell(spdlog::level::warn, about(one, "no-capacity", report.reason),
+         fmt::format("pool {} has no capacity: {}; it is asked again in {}", around_.pools.name_of(one.pool),
+                     printable(report.detail), in_words(capacity_pause)));
     if (find_place(false, now) || others > 0) return;  // the next pool, or those that are there
   }
   const bool same_again = failure_ && failure_->reason == report.reason;
   const bool news = backoff_.failed(one.began, now, around_.random());
   if (!for_room) ++past().start_failures[report.reason];
   // Twenty starts that fail together for one reason are one error; the others are told only to those who debug.
-  around_.log.log(news || !same_again ? spdlog::level::err : spdlog::level::debug,
-                  "function {}: instance {} could not be started ({}): {}; {}next try in {} at the earliest{}",
-                  runtime_->function->name, one.self->name(), report.reason, printable(report.detail),
-                  others ? std::to_string(others) + " ready or starting remain, " : std::string(),
-                  in_words(backoff_.retry_at() - now), as_tail(report.last_lines));
+  tell(news || !same_again ? spdlog::level::err : spdlog::level::debug, about(one, "failed", report.reason),
+       fmt::format("instance {} could not be started ({}): {}; {}next try in {} at the earliest{}", one.self->name(),
+                   report.reason, printable(report.detail),
+                   others ? std::to_string(others) + " ready or starting remain, " : std::string(),
+                   in_words(backoff_.retry_at() - now), as_tail(report.last_lines)));
   remember_failure(std::move(report.reason), std::move(report.detail), std::move(report.last_lines));
 }
 
@@ -349,11 +356,11 @@ void lifecycle::start_failed(const tracked& one, exit_report& report, time_point
 void lifecycle::crashed(const tracked& one, bool frozen, exit_report& report, time_point now) {
   const bool delays = !frozen && backoff_.crashed(one.began, one.ready_at, now, around_.random());
   const auto lived = in_words(now - one.ready_at);
-  around_.log.warn("function {}: instance {} ended by itself {} after it was ready, with {} in flight ({}): {}{}{}",
-                   runtime_->function->name, one.self->name(), lived, one.self->slots_taken(), report.reason,
-                   printable(report.detail),
+  tell(spdlog::level::warn, about(one, "crashed", report.reason),
+       fmt::format("instance {} ended by itself {} after it was ready, with {} in flight ({}): {}{}{}",
+                   one.self->name(), lived, one.self->slots_taken(), report.reason, printable(report.detail),
                    delays ? "; it keeps ending, next try in " + in_words(backoff_.retry_at() - now) : std::string(),
-                   as_tail(report.last_lines));
+                   as_tail(report.last_lines)));
   if (!delays) return;
   remember_failure(std::move(report.reason), "it keeps ending soon after it was ready: " + report.detail,
                    std::move(report.last_lines));

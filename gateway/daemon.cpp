@@ -114,7 +114,7 @@ class daemon final : public activator::data_plane {
     for (const auto& where : server_.listen) {
       listeners_.push_back(std::make_unique<listener>(where, *workers_.front(), site_));
     }
-    admin_sources sources{server_, {}, {}, control_, {}, {}, log_};
+    admin_sources sources{server_, {}, {}, activator_.story(), control_, {}, {}, log_};
     sources.status = [this](status_list& out) {
       if (!activator_.add_status(out.so_far, std::chrono::microseconds(100))) return false;
       out.control_wait = &activator_.control_wait();

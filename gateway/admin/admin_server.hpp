@@ -38,6 +38,8 @@ struct admin_sources {
   std::function<bool(status_list&)> status;
   /// What a function's instances wrote; nullptr when there is no such function. Any thread.
   std::function<std::shared_ptr<const activator::output_ring>(std::string_view function)> output;
+  /// What the activator did and heard.
+  std::shared_ptr<const activator::chronicle> story;
   boost::asio::io_context& control;  ///< where `status` is called
   std::vector<const worker_stats*> workers;
   /// Why it is not ready, in a word for /readyz ("starting", "draining"); empty: it is. Any thread.

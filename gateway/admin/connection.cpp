@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -14,6 +16,7 @@
 
 #include "gateway/admin/metrics.hpp"
 #include "gateway/admin/status_json.hpp"
+#include "gateway/http/chars.hpp"
 #include "gateway/http/compose.hpp"
 
 namespace rouse::gateway {
@@ -27,7 +30,11 @@ constexpr auto write_time = 30s;
 constexpr auto linger_time = 1s;
 constexpr auto follow_period = 200ms;
 constexpr std::size_t linger_bytes = 64 * 1024;
+constexpr auto silence = 15s;  ///< so long, and whatever stands between may think that nobody is there
 constexpr std::string_view json_type = "application/json";
+constexpr std::string_view log_lines_type = "application/x-ndjson";
+constexpr std::string_view event_stream_type = "text/event-stream";
+constexpr std::string_view silent;
 
 /// Counts one follower for as long as it lives.
 class follower {
@@ -40,6 +47,18 @@ class follower {
  private:
   std::size_t& count_;
 };
+
+/// What a reader of server-sent events says that it has seen; nothing where that is no number.
+std::optional<std::uint64_t> last_event_id(const http::request_head& head) {
+  for (const auto& field : head.fields) {
+    if (!http::detail::iequals(field.name, "last-event-id")) continue;
+    std::uint64_t seen = 0;
+    const char* const end = field.value.data() + field.value.size();
+    const auto [stopped, error] = std::from_chars(field.value.data(), end, seen);
+    if (error == std::errc() && stopped == end) return seen;
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -131,6 +150,8 @@ awaitable<bool> admin_connection::answer() {
       co_return co_await answer_events(target);
     case endpoint::logs:
       co_return co_await answer_logs(target.query);
+    case endpoint::events:
+      co_return co_await answer_story(target.query);
     case endpoint::healthz:
       reply_.body = "ok\n";
       break;
@@ -236,34 +257,76 @@ awaitable<bool> admin_connection::answer_logs(std::string_view query) {
   } else if (wanted->follow && head_.method != "HEAD") {
     if (shared_.followers < admin_limits::followers) {
       last_ = true;
-      co_await follow(*ring, std::move(*wanted));
+      news_source news = [&] {
+        std::string text;
+        for (const auto& line : ring->since(wanted->after, wanted->limit)) {
+          append_log_line(text, line);
+          wanted->after = line.number;
+        }
+        wanted->limit = activator::output_ring::max_lines;
+        return text;
+      };
+      co_await follow(log_lines_type, news, silent);
       co_return !closed_;
     }
-    problem(503, "too-many-followers", "As many callers as allowed follow logs already; end one of them.");
-    reply_.fields = "Retry-After: 5\r\n";
+    too_many_followers();
   } else {
-    reply_.type = "application/x-ndjson";
+    reply_.type = log_lines_type;
     for (const auto& line : ring->since(wanted->after, wanted->limit)) append_log_line(reply_.body, line);
   }
   co_return co_await send_reply();
 }
 
-/// Lines as they come, until the caller leaves or the server stops.
-awaitable<void> admin_connection::follow(const activator::output_ring& ring, logs_query query) {
+/// What has happened and what happens, as server-sent events: they number them, and tell after a break what was last.
+awaitable<bool> admin_connection::answer_story(std::string_view query) {
+  std::string why;
+  auto wanted = parse_events_query(query, why);
+  if (!wanted) {
+    problem(400, "bad-request", "The query cannot be understood: " + why + ".");
+  } else if (shared_.followers >= admin_limits::followers && head_.method != "HEAD") {
+    too_many_followers();
+  } else if (head_.method == "HEAD") {
+    reply_.type = event_stream_type;
+  } else {
+    const auto& story = *shared_.sources.story;
+    if (const auto seen = last_event_id(head_)) wanted->after = *seen;
+    if (wanted->after > story.last()) wanted->after = 0;  // of a daemon before this one
+    news_source news = [&] {
+      auto entries = story.since(wanted->after);
+      if (!entries.empty()) wanted->after = entries.back().number;
+      std::erase_if(
+          entries, [&](const auto& one) { return !wanted->function.empty() && one.what.function != wanted->function; });
+      // So many of what there is; of what comes, all.
+      const auto most = std::exchange(wanted->limit, activator::chronicle::max_entries);
+      std::string text;
+      for (std::size_t i = entries.size() - std::min(entries.size(), most); i < entries.size(); ++i)
+        append_event(text, entries[i]);
+      return text;
+    };
+    last_ = true;
+    co_await follow(event_stream_type, news, ": still here\n\n");
+    co_return !closed_;
+  }
+  co_return co_await send_reply();
+}
+
+/// News as they come, until the caller leaves or the server stops. In silence, now and then `still_here`, if anything.
+awaitable<void> admin_connection::follow(std::string_view type, news_source& news, std::string_view still_here) {
   const follower counted(shared_.followers);
-  reply_.type = "application/x-ndjson";
+  reply_.type = type;
   std::string head;
   const bool chunked = head_.version != 10;
   compose_head(head, chunked ? "Transfer-Encoding: chunked\r\n" : "");
   if (!co_await write(head)) co_return;
-  std::size_t limit = query.limit;
+  auto spoke = steady::now();
   while (true) {
     const bool ending = shared_.stopping;
-    auto lines = ring.since(query.after, limit);
-    limit = activator::output_ring::max_lines;
-    if (!lines.empty()) {
-      query.after = lines.back().number;
-      if (!co_await send_lines(std::move(lines))) co_return;
+    std::string text = news();
+    if (text.empty() && steady::now() - spoke >= silence) text = still_here;
+    if (!text.empty()) {
+      spoke = steady::now();
+      const bool sent = co_await send_piece(std::move(text));
+      if (!sent) co_return;
     }
     if (ending) break;
     if (caller_has_left()) co_return close();
@@ -274,9 +337,7 @@ awaitable<void> admin_connection::follow(const activator::output_ring& ring, log
   if (chunked) co_await write("0\r\n\r\n");
 }
 
-awaitable<bool> admin_connection::send_lines(std::vector<activator::output_ring::line> lines) {
-  std::string text;
-  for (const auto& line : lines) append_log_line(text, line);
+awaitable<bool> admin_connection::send_piece(std::string text) {
   if (head_.version != 10) {
     text.insert(0, fmt::format("{:x}\r\n", text.size()));
     text += "\r\n";
@@ -296,6 +357,11 @@ void admin_connection::problem(unsigned status, std::string_view type, std::stri
   reply_.status = status;
   reply_.type = "application/problem+json";
   reply_.body = problem_json(status, type, detail);
+}
+
+void admin_connection::too_many_followers() {
+  problem(503, "too-many-followers", "As many callers as allowed follow logs or events already; end one of them.");
+  reply_.fields = "Retry-After: 5\r\n";
 }
 
 void admin_connection::compose_head(std::string& out, std::string_view framing) {

@@ -3,10 +3,10 @@
 // runs it; admin thread only. Its deadline is watched by the server.
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include <boost/intrusive/list_hook.hpp>
 
@@ -64,8 +64,10 @@ class admin_connection final
   awaitable<bool> answer_events(admin_target target);
   awaitable<bool> run_call(action_call call, action_result& result);
   awaitable<bool> answer_logs(std::string_view query);
-  awaitable<void> follow(const activator::output_ring& ring, logs_query query);
-  awaitable<bool> send_lines(std::vector<activator::output_ring::line> lines);
+  awaitable<bool> answer_story(std::string_view query);
+  using news_source = std::function<std::string()>;
+  awaitable<void> follow(std::string_view type, news_source& news, std::string_view still_here);
+  awaitable<bool> send_piece(std::string text);
   awaitable<bool> send_reply();
   awaitable<bool> write(std::string_view text);
   awaitable<void> close_politely();
@@ -74,6 +76,7 @@ class admin_connection final
   bool check_change();
   void answer_ready();
   void problem(unsigned status, std::string_view type, std::string_view detail);
+  void too_many_followers();
   void compose_head(std::string& out, std::string_view framing);
   [[nodiscard]] bool caller_has_left();
 

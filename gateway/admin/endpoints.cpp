@@ -37,6 +37,7 @@ constexpr std::array paths{known_path{"/", "", endpoint::root},
                            known_path{"/api/v1/dead-letters/", "", endpoint::dead_letter, true},
                            known_path{"/api/v1/dead-letters/redrive", "", endpoint::redrive},
                            known_path{"/api/v1/dead-letters/purge", "", endpoint::purge},
+                           known_path{"/api/v1/events", "", endpoint::events},
                            known_path{"/api/v1/logs", "", endpoint::logs}};
 
 /// Sets the name where `path` is such a one.
@@ -81,26 +82,59 @@ bool parse_number(std::string_view text, Number& out) {
   return error == std::errc() && end == text.data() + text.size() && !text.empty();
 }
 
+/// What logs and events take.
+struct query_rules {
+  bool follows = true;  ///< takes `follow`
+  std::size_t least = 1;
+  std::string_view names = "logs takes function, after, limit and follow";
+};
+
 /// Sets one parameter; says why not otherwise.
-bool set_parameter(logs_query& query, std::string_view name, const std::string& value, std::string& why) {
+bool set_parameter(const query_rules& rules, logs_query& query, std::string_view name, const std::string& value,
+                   std::string& why) {
   if (name == "function") {
     query.function = value;
     if (!value.empty()) return true;
     why = "function is empty; give the name of a function";
   } else if (name == "after") {
     if (parse_number(value, query.after)) return true;
-    why = "after must be the number of a line, for example after=120";
+    why = "after must be a number that was told, for example after=120";
   } else if (name == "limit") {
-    if (parse_number(value, query.limit) && query.limit >= 1 && query.limit <= 1000) return true;
-    why = "limit must be a number from 1 to 1000";
-  } else if (name == "follow") {
+    if (parse_number(value, query.limit) && query.limit >= rules.least && query.limit <= 1000) return true;
+    why = "limit must be a number from " + std::to_string(rules.least) + " to 1000";
+  } else if (name == "follow" && rules.follows) {
     query.follow = value == "true";
     if (query.follow || value == "false") return true;
     why = "follow must be true or false";
   } else {
-    why = "there is no parameter of that name; logs takes function, after, limit and follow";
+    why = "there is no parameter of that name; " + std::string(rules.names);
   }
   return false;
+}
+
+std::optional<logs_query> parse_query(const query_rules& rules, std::string_view query, std::string& why) {
+  logs_query out;
+  std::string names_seen;
+  while (!query.empty()) {
+    const auto part = query.substr(0, query.find('&'));
+    query.remove_prefix(part.size() + (part.size() < query.size() ? 1 : 0));
+    if (part.empty()) continue;
+    const auto equals = part.find('=');
+    const auto name = part.substr(0, equals);
+    std::string value;
+    if (equals != std::string_view::npos && !decode(part.substr(equals + 1), value)) {
+      why = "the query holds a % without two hexadecimal digits behind it";
+      return {};
+    }
+    if (!set_parameter(rules, out, name, value, why)) return {};
+    const std::string mark = '&' + std::string(name) + '&';
+    if (names_seen.find(mark) != std::string::npos) {
+      why = std::string(name) + " is given twice";
+      return {};
+    }
+    names_seen += mark;
+  }
+  return out;
 }
 
 }  // namespace
@@ -134,32 +168,14 @@ admin_target match_target(std::string_view target) {
 }
 
 std::optional<logs_query> parse_logs_query(std::string_view query, std::string& why) {
-  logs_query out;
-  std::string names_seen;
-  while (!query.empty()) {
-    const auto part = query.substr(0, query.find('&'));
-    query.remove_prefix(part.size() + (part.size() < query.size() ? 1 : 0));
-    if (part.empty()) continue;
-    const auto equals = part.find('=');
-    const auto name = part.substr(0, equals);
-    std::string value;
-    if (equals != std::string_view::npos && !decode(part.substr(equals + 1), value)) {
-      why = "the query holds a % without two hexadecimal digits behind it";
-      return {};
-    }
-    if (!set_parameter(out, name, value, why)) return {};
-    const std::string mark = '&' + std::string(name) + '&';
-    if (names_seen.find(mark) != std::string::npos) {
-      why = std::string(name) + " is given twice";
-      return {};
-    }
-    names_seen += mark;
-  }
-  if (out.function.empty()) {
-    why = "the parameter function is missing, for example /api/v1/logs?function=hello";
-    return {};
-  }
-  return out;
+  auto out = parse_query({}, query, why);
+  if (!out || !out->function.empty()) return out;
+  why = "the parameter function is missing, for example /api/v1/logs?function=hello";
+  return {};
+}
+
+std::optional<logs_query> parse_events_query(std::string_view query, std::string& why) {
+  return parse_query({.follows = false, .least = 0, .names = "events takes function, after and limit"}, query, why);
 }
 
 bool parse_dead_letters_query(std::string_view query, std::string& owner, std::int64_t& after, std::string& why) {
@@ -194,6 +210,8 @@ std::string root_text() {
          "GET /api/v1/instances                every instance\n"
          "GET /api/v1/pools                    every pool: instances, bounds, cost\n"
          "GET /api/v1/logs?function=NAME       what its instances wrote; &follow=true, &after=N, &limit=N\n"
+         "GET /api/v1/events                   what rouse does, as it does it (server-sent events): scaling and why,\n"
+         "                                     starts, failures; ?function=NAME, &after=N, &limit=N\n"
          "GET /api/v1/triggers                 every trigger: what waits, what was delivered, why it is paused\n"
          "GET /api/v1/dead-letters             events and invocations given up; ?owner=NAME, &after=ID\n"
          "GET /api/v1/dead-letters/ID          one with its content\n"

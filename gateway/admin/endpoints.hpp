@@ -22,6 +22,7 @@ enum class endpoint : std::uint8_t {
   instances,
   pools,
   logs,
+  events,
   triggers,
   dead_letters,
   dead_letter,
@@ -51,15 +52,18 @@ struct admin_target {
 };
 [[nodiscard]] admin_target match_target(std::string_view target);
 
-/// The query of /api/v1/logs.
+/// The query of /api/v1/logs and of /api/v1/events.
 struct logs_query {
-  std::string function;
+  std::string function;      ///< events: empty for all
   std::uint64_t after = 0;   ///< only lines with a greater number
   std::size_t limit = 1000;  ///< 1 to 1000: the newest so many of those
   bool follow = false;
 };
 /// Every parameter must be known, valid and given once; otherwise nothing, and `why` is a sentence for the caller.
 [[nodiscard]] std::optional<logs_query> parse_logs_query(std::string_view query, std::string& why);
+
+/// The same for /api/v1/events, which has no `follow`, for it goes on in any case, and whose `limit` may be 0.
+[[nodiscard]] std::optional<logs_query> parse_events_query(std::string_view query, std::string& why);
 
 /// The query of /api/v1/dead-letters: owner=NAME, after=ID.
 [[nodiscard]] bool parse_dead_letters_query(std::string_view query, std::string& owner, std::int64_t& after,

@@ -47,6 +47,13 @@ constexpr std::string_view openapi_text = R"({
       "LogLine": {"type": "object", "properties": {
         "number": {"type": "integer"}, "at": {"type": "string", "format": "date-time"},
         "instance": {"type": "string"}, "text": {"type": "string"}}},
+      "Event": {"type": "object", "properties": {
+        "number": {"type": "integer"}, "at": {"type": "string", "format": "date-time"},
+        "type": {"type": "string", "enum": ["scale", "start", "progress", "ready", "found", "leaving", "stopped",
+          "crashed", "failed", "no-capacity", "ejected", "restored", "traffic", "pool"]},
+        "function": {"type": "string"}, "revision": {"type": "string"}, "instance": {"type": "string"},
+        "pool": {"type": "string"}, "cause": {"type": "string", "description": "of a scaling, a failure, an end"},
+        "from": {"type": "integer"}, "to": {"type": "integer"}, "text": {"type": "string"}}},
       "Pool": {"type": "object", "properties": {
         "name": {"type": "string"}, "backend": {"type": "string"}, "instances": {"type": "integer"},
         "max_instances": {"type": "integer", "nullable": true, "description": "in force now; null: no bound"},
@@ -150,6 +157,20 @@ constexpr std::string_view openapi_text = R"({
       "requestBody": {"required": false, "content": {"application/json": {
         "schema": {"type": "object", "maxProperties": 0}}}},
       "responses": {"202": {"$ref": "#/components/responses/Done"}, "4XX": {"$ref": "#/components/responses/Problem"}}}},
+    "/api/v1/events": {"get": {"summary": "What rouse does, as it does it: server-sent events, first those that it remembers",
+      "parameters": [
+        {"name": "function", "in": "query", "description": "only of this one", "schema": {"type": "string"}},
+        {"name": "after", "in": "query", "description": "only events with a greater number; Last-Event-ID goes before it",
+          "schema": {"type": "integer", "default": 0}},
+        {"name": "limit", "in": "query", "description": "of those that it remembers, the newest so many",
+          "schema": {"type": "integer", "minimum": 0, "maximum": 1000, "default": 1000}}],
+      "responses": {
+        "200": {"description": "events whose data is an Event, until the caller leaves",
+          "content": {"text/event-stream": {"schema": {"$ref": "#/components/schemas/Event"}}}},
+        "400": {"description": "a parameter is unknown or not valid",
+          "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}},
+        "503": {"description": "too many callers follow logs or events",
+          "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}}}},
     "/api/v1/logs": {"get": {"summary": "What the instances of a function wrote lately",
       "parameters": [
         {"name": "function", "in": "query", "required": true, "schema": {"type": "string"}},

@@ -220,6 +220,28 @@ void append_log_line(std::string& out, const activator::output_ring::line& line)
   out += "}\n";
 }
 
+void append_event(std::string& out, const activator::chronicle::entry& entry) {
+  const auto& what = entry.what;
+  fmt::format_to(std::back_inserter(out), "id: {}\nevent: {}\ndata: {{\"number\":{},\"at\":\"", entry.number, what.type,
+                 entry.number);
+  append_rfc3339(out, entry.at);
+  out += "\",\"type\":";
+  append_json_string(out, what.type);
+  const auto add = [&](std::string_view name, const std::string& value) {
+    if (value.empty()) return;
+    fmt::format_to(std::back_inserter(out), ",\"{}\":", name);
+    append_json_string(out, value);
+  };
+  add("function", what.function);
+  add("revision", what.revision);
+  add("instance", what.instance);
+  add("pool", what.pool);
+  add("cause", what.cause);
+  if (what.count) fmt::format_to(std::back_inserter(out), ",\"from\":{},\"to\":{}", what.count->from, what.count->to);
+  add("text", what.text);
+  out += "}\n\n";
+}
+
 std::string problem_json(unsigned status, std::string_view type, std::string_view detail) {
   std::string title(type);
   std::replace(title.begin(), title.end(), '-', ' ');

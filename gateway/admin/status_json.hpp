@@ -24,6 +24,9 @@ namespace rouse::gateway {
 [[nodiscard]] std::string triggers_json(const event_numbers& events);
 /// One line of newline-delimited JSON: number, at, instance, text; with its line end.
 void append_log_line(std::string& out, const activator::output_ring::line& line);
+/// One server-sent event, whose data is JSON: number, at, type, and of function, revision, instance, pool, cause, from,
+/// to and text what there is.
+void append_event(std::string& out, const activator::chronicle::entry& entry);
 /// RFC 9457: type, title (the type in words), status, detail.
 [[nodiscard]] std::string problem_json(unsigned status, std::string_view type, std::string_view detail);
 

@@ -1,5 +1,7 @@
 """What operators see: the admin interface, `rouse status` and `rouse logs`, and the access log, after real use."""
 
+import http.client
+
 from harness import *
 from load import wait_metric
 
@@ -154,6 +156,25 @@ class Admin(unittest.TestCase):
                     self.assertIn("begin /new", follower.stdout.readline())
                 finally:
                     follower.kill()
+
+    def test_events(self):
+        with Daemon({"functions": {"work": python_function("gated.py"), "broken": {"command": ["false"]}}}) as rouse:
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", rouse.admin_port, timeout=30)) as watcher:
+                watcher.request("GET", "/api/v1/events?function=work")
+                stream = watcher.getresponse()
+                self.assertEqual((stream.status, stream.headers["Content-Type"]), (200, "text/event-stream"))
+                self.assertEqual(rouse.get("/function/broken").status, 502)
+                self.assertEqual(rouse.get("/function/work/x").status, 200)
+                seen = []
+                while not seen or seen[-1]["type"] != "ready":
+                    line = stream.readline().decode()
+                    if line.startswith("data: "):
+                        seen.append(json.loads(line[6:]))
+            self.assertEqual([one["type"] for one in seen], ["scale", "start", "ready"])
+            self.assertEqual((seen[0]["from"], seen[0]["to"], seen[0]["cause"]), (0, 1, "demand"))
+            self.assertEqual({one["function"] for one in seen}, {"work"})
+            self.assertEqual(seen[2]["instance"], rouse.instances("work")[0]["name"])
+            self.assertEqual(seen[2]["pool"], "local")
 
     def test_access_log(self):
         def entries():

@@ -221,7 +221,7 @@ class running_admin {
     pools[0].backend = "process";
     pools[0].instances = 2;
 
-    gateway::admin_sources sources{snapshot.server, {}, {}, control_, {}, {}, log_};
+    gateway::admin_sources sources{snapshot.server, {}, {}, story, control_, {}, {}, log_};
     sources.status = [this](gateway::status_list& all) {
       const std::lock_guard lock(mutex);
       all.functions = status;
@@ -284,6 +284,7 @@ class running_admin {
 
   config::snapshot snapshot;
   activator::output_ring output;
+  const std::shared_ptr<activator::chronicle> story = std::make_shared<activator::chronicle>();
   std::atomic<const char*> unready{""};
   std::mutex mutex;
   std::vector<activator::function_status> status;  ///< guarded by mutex

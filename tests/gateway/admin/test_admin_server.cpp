@@ -225,6 +225,105 @@ TEST_CASE("followers leave their place when they go, and cannot take every conne
   }
 }
 
+namespace {
+
+activator::occurrence happened(std::string function, std::string text) {
+  activator::occurrence out;
+  out.type = "ready";
+  out.function = std::move(function);
+  out.text = std::move(text);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("what happened and what happens, as server-sent events") {
+  running_admin admin;
+  const auto now = std::chrono::system_clock::from_time_t(1'700'000'000);
+  auto scaled = happened("hello", "6 \"parked\"\n");
+  scaled.type = "scale";
+  scaled.revision = "hello-1";
+  scaled.cause = "demand";
+  scaled.count = activator::occurrence::step{0, 5};
+  admin.story->add(scaled, now);
+  admin.story->add(happened("other", "of another"), now);
+  caller one(admin.port());
+  const auto ask = [&](const std::string& query, const std::string& fields = {}) {
+    one.send("GET /api/v1/events" + query + " HTTP/1.1\r\nHost: localhost\r\n" + fields + "\r\n");
+  };
+
+  SECTION("all of it, and on and on until the server stops") {
+    ask("");
+    REQUIRE(one.read_until("of another"));
+    CHECK(holds(one.got(), "Content-Type: text/event-stream\r\n"));
+    CHECK(holds(one.got(), "Cache-Control: no-store\r\n"));
+    CHECK(holds(one.got(), "id: 1\nevent: scale\ndata: {\"number\":1,\"at\":\"2023-11-14T22:13:20"));
+    CHECK(holds(one.got(), R"("type":"scale","function":"hello","revision":"hello-1","cause":"demand","from":0,"to":5,)"
+                           R"("text":"6 \"parked\"\n"})"
+                           "\n\n"));
+    admin.story->add(happened("hello", "during"), now);
+    REQUIRE(one.read_until("during"));
+    CHECK(holds(one.got(), "id: 3\nevent: ready\n"));
+    admin.ask_to_stop();
+    CHECK(one.read_to_end());
+    CHECK(one.got().ends_with("0\r\n\r\n"));
+  }
+  SECTION("of one function") {
+    ask("?function=hello");
+    REQUIRE(one.read_until("id: 1\n"));
+    admin.story->add(happened("other", "again"), now);
+    admin.story->add(happened("hello", "during"), now);
+    REQUIRE(one.read_until("during"));
+    CHECK_FALSE(holds(one.got(), "other"));
+  }
+  SECTION("the newest of the past, and all that comes") {
+    admin.story->add(happened("hello", "third"), now);
+    ask("?limit=1&function=hello");
+    REQUIRE(one.read_until("third"));
+    CHECK_FALSE(holds(one.got(), "parked"));
+    for (const char* text : {"fourth", "fifth"}) admin.story->add(happened("hello", text), now);
+    REQUIRE(one.read_until("fifth"));
+    CHECK(holds(one.got(), "fourth"));
+  }
+  SECTION("nothing of the past") {
+    ask("?limit=0");
+    REQUIRE(one.read_until("200 OK"));
+    CHECK(soon([&] {  // it has passed what there was
+      admin.story->add(happened("hello", "new"), now);
+      return one.read_until("new");
+    }));
+    CHECK_FALSE(holds(one.got(), "parked"));
+  }
+  SECTION("what came after the one that was seen last") {
+    ask("?after=0", "Last-Event-ID: 1\r\n");
+    REQUIRE(one.read_until("of another"));
+    CHECK_FALSE(holds(one.got(), "parked"));
+  }
+  SECTION("everything, where that was one of a daemon before this one") {
+    ask("", "Last-Event-ID: 4711\r\n");
+    REQUIRE(one.read_until("of another"));
+    CHECK(holds(one.got(), "parked"));
+  }
+  SECTION("for HTTP/1.0, without chunks") {
+    one.send("GET /api/v1/events HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    REQUIRE(one.read_until("of another"));
+    CHECK_FALSE(holds(one.got(), "chunked"));
+    CHECK(holds(one.got(), "\r\n\r\nid: 1\n"));
+  }
+  SECTION("or not") {
+    CHECK(status_of(admin.get("/api/v1/events?follow=true")) == 400);
+    CHECK(status_of(admin.get("/api/v1/events?limit=1001")) == 400);
+    CHECK(holds(admin.ask("HEAD", "/api/v1/events"), "text/event-stream"));
+    ask("");
+    std::vector<std::unique_ptr<caller>> followers;
+    for (std::size_t i = 0; i < gateway::admin_limits::followers; ++i) {
+      followers.push_back(std::make_unique<caller>(admin.port()));
+      followers.back()->send("GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    }
+    CHECK(soon([&] { return status_of(admin.get("/api/v1/events")) == 503; }));
+  }
+}
+
 TEST_CASE("idle connections make room for those who ask") {
   running_admin admin;
   std::vector<std::unique_ptr<caller>> idle;
@@ -256,7 +355,7 @@ TEST_CASE("a port in use is said in words") {
   boost::asio::io_context context;
   config::snapshot snapshot;
   spdlog::logger log("test", std::make_shared<spdlog::sinks::null_sink_mt>());
-  gateway::admin_sources sources{snapshot.server, {}, {}, context, {}, {}, log};
+  gateway::admin_sources sources{snapshot.server, {}, {}, {}, context, {}, {}, log};
   gateway::admin_server second(context, {"127.0.0.1", admin.port()}, std::move(sources));
   CHECK_THROWS_WITH(second.start(),
                     Catch::Contains("127.0.0.1:" + std::to_string(admin.port())) && Catch::Contains("server.admin"));

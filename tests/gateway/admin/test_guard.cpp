@@ -169,11 +169,27 @@ TEST_CASE("the query of logs: known, valid and once, or refused") {
   }
 }
 
+TEST_CASE("the query of events") {
+  std::string why;
+  const auto all = parse_events_query("", why);
+  REQUIRE(all);
+  CHECK(all->function.empty());
+  CHECK(all->limit == 1000);
+  REQUIRE(parse_events_query("function=a&limit=0&after=3", why));
+  CHECK(parse_events_query("limit=0", why)->limit == 0);
+  for (const char* bad : {"follow=true", "limit=1001", "after=", "function=", "limit=1&limit=1"}) {
+    INFO(bad);
+    why.clear();
+    CHECK_FALSE(parse_events_query(bad, why));
+    CHECK_FALSE(why.empty());
+  }
+}
+
 TEST_CASE("the OpenAPI document describes what exists, and only that") {
   const auto document = nlohmann::json::parse(openapi_json());
   CHECK(document["openapi"] == "3.0.3");
   CHECK(document["info"]["version"].get<std::string>().find('{') == std::string::npos);
-  CHECK(document["paths"].size() == 21);
+  CHECK(document["paths"].size() == 22);
   for (const auto& [path, item] : document["paths"].items()) {
     auto concrete = path;
     if (const auto at = concrete.find("{name}"); at != std::string::npos) concrete.replace(at, 6, "hello");
