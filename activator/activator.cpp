@@ -27,6 +27,12 @@ std::function<double()> make_random() {
   };
 }
 
+/// So that a reader who saw a number of an earlier daemon misses nothing of this one.
+std::uint64_t first_number() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+}
+
 }  // namespace
 
 /// The thin shell: turns demand, the timer and the backend's reports into calls of the lifecycles with the time of day.
@@ -45,7 +51,8 @@ struct activator::impl {
                .backends = backends,
                .workers = workers,
                .random = make_random(),
-               .wall = [] { return std::chrono::system_clock::now(); }},
+               .wall = [] { return std::chrono::system_clock::now(); },
+               .story = std::make_shared<chronicle>(first_number())},
         all{.around = around,
             .make_runtime = {},
             .new_number =
@@ -195,6 +202,7 @@ struct activator::impl {
     }
     if (started) backends.all_served();
     for (const auto& one : functions) settle(*one, now);
+    if (started) tell_standby_soon();
   }
 
   std::unique_ptr<function_control> make_function(const std::string& name) {
@@ -301,14 +309,17 @@ struct activator::impl {
     const auto before = backends.state(*number);
     if (!backends.set_state(*number, std::move(state))) return;
     const auto& now = backends.state(*number);
-    if (!now.problem.empty()) {
+    if (!now.problem.empty() && now.problem != before.problem) {
       around.log.warn("pool {}: {}", pool, printable(now.problem));
       remember_pool(pool, printable(now.problem));
-    } else if (!before.problem.empty()) {
+    } else if (now.problem.empty() && !before.problem.empty()) {
       around.log.info("pool {}: all is well again", pool);
       remember_pool(pool, "all is well again");
     }
-    if (now.problem.empty() && !now.standby) resume(*number);
+    if (now.standby != before.standby)
+      remember_pool(pool, now.standby ? "another rouse works it: this one is a standby" : "this rouse works it");
+    const bool well = now.problem.empty() || now.recoveries != before.recoveries;
+    if (well && !now.standby) resume(*number);
     tell_standby();
   }
 
@@ -318,6 +329,13 @@ struct activator::impl {
     what.pool = pool;
     what.text = std::move(text);
     around.story->add(std::move(what), around.wall());
+  }
+
+  /// What it goes by has changed in a call.
+  void tell_standby_soon() {
+    asio::post(control, [this, alive = std::weak_ptr<const char>(around.alive)] {
+      if (!alive.expired()) tell_standby();
+    });
   }
 
   void tell_standby() {
@@ -402,7 +420,7 @@ void activator::start() {
     one->begin(now);
     impl_->settle(*one, now);
   }
-  asio::post(impl_->control, [impl = impl_.get()] { impl->tell_standby(); });
+  impl_->tell_standby_soon();
 }
 
 std::shared_ptr<const view> activator::first_view() const {

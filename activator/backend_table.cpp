@@ -11,6 +11,7 @@ backend_factory always(backend& one) {
 }
 
 void backend_table::configure(const std::vector<config::pool>& pools, const pool_book& numbers) {
+  for (auto& one : entries_) one.configured = false;
   for (const auto& given : pools) {
     const auto number = numbers.number_of(given.name);
     if (number >= entries_.size()) entries_.resize(number + 1);
@@ -21,6 +22,7 @@ void backend_table::configure(const std::vector<config::pool>& pools, const pool
       known.state = {};
     }
     known.config = given;
+    known.configured = true;
   }
 }
 
@@ -49,11 +51,12 @@ bool backend_table::set_state(std::uint32_t pool, backend_state state) {
 }
 
 bool backend_table::standby() const {
-  return std::ranges::any_of(entries_, [](const entry& one) { return one.with && one.state.standby; });
+  return std::ranges::any_of(entries_,
+                             [](const entry& one) { return one.configured && one.with && one.state.standby; });
 }
 
 bool backend_table::all_known() const {
-  return std::ranges::all_of(entries_, [](const entry& one) { return !one.with || one.known; });
+  return std::ranges::all_of(entries_, [](const entry& one) { return !one.configured || !one.with || one.known; });
 }
 
 }  // namespace rouse::activator

@@ -50,6 +50,7 @@ class backend_table {
     std::shared_ptr<backend> with;
     bool told = false;   ///< all_served()
     bool known = false;  ///< it has reported, or does not have to
+    bool configured = false;
     backend_state state;
   };
   backend_factory make_;

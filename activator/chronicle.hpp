@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -34,7 +35,7 @@ struct occurrence {
 class chronicle {
  public:
   struct entry {
-    std::uint64_t number = 0;  ///< counts from 1, without gaps
+    std::uint64_t number = 0;  ///< counts on, without gaps
     std::chrono::system_clock::time_point at;
     occurrence what;
   };
@@ -42,17 +43,20 @@ class chronicle {
   static constexpr std::size_t max_bytes = 512 * 1024;      ///< of text
   static constexpr std::size_t max_text_bytes = 16 * 1024;  ///< what is longer is cut
 
+  /// Numbers begin behind `before`, so that those of a later daemon can be greater.
+  explicit chronicle(std::uint64_t before = 0) : last_(before) {}
+
   void add(occurrence what, std::chrono::system_clock::time_point at);
-  /// Entries with a number above `after`, oldest first, at most `limit` (the newest of them when there are more).
-  [[nodiscard]] std::vector<entry> since(std::uint64_t after, std::size_t limit = max_entries) const;
-  /// The number of the newest one; 0: none.
+  /// Entries with a number above `after`, oldest first. Shared, so that whoever writes waits for no copy of texts.
+  [[nodiscard]] std::vector<std::shared_ptr<const entry>> since(std::uint64_t after) const;
+  /// The number of the newest one.
   [[nodiscard]] std::uint64_t last() const;
 
  private:
   mutable std::mutex mutex_;
-  std::deque<entry> entries_;
+  std::deque<std::shared_ptr<const entry>> entries_;
   std::size_t bytes_ = 0;
-  std::uint64_t last_ = 0;
+  std::uint64_t last_;
 };
 
 }  // namespace rouse::activator

@@ -369,6 +369,7 @@ occurrence lifecycle::about(const tracked& one, std::string_view type, std::stri
 
 void lifecycle::tell(spdlog::level::level_enum level, occurrence what, std::string text) {
   around_.log.log(level, "function {}: {}", what.function, text);
+  if (level < spdlog::level::info) return;
   what.text = std::move(text);
   around_.story->add(std::move(what), around_.wall());
 }
@@ -398,6 +399,7 @@ void lifecycle::schedule(time_point now) {
   if (!lacks_room_) return;
   for (const auto& where : places_) {
     if (const auto at = around_.pools.refusal_ends(where.pool, now)) due(*at);
+    if (where.refused_until > now) due(where.refused_until);
   }
 }
 

@@ -189,6 +189,7 @@ class lifecycle {
     std::uint32_t pool = 0;              ///< of the book
     unsigned max = 0;                    ///< of this function there; 0: no bound
     std::optional<unsigned> standing{};  ///< instances that are there in any case, where the backend has such
+    time_point refused_until{};          ///< to this revision alone, where functions are apart
   };
   /// Made at the first start, so that a revision that is never called stays small.
   struct history {
@@ -231,7 +232,7 @@ class lifecycle {
   void set_desired(unsigned to, scale_cause cause, const std::string& reason);
   [[nodiscard]] occurrence about(std::string_view type) const;
   [[nodiscard]] occurrence about(const tracked& one, std::string_view type, std::string cause = {}) const;
-  /// For those who read the log, and those who watch.
+  /// For those who read the log, and, unless it is only for those who debug, those who watch.
   void tell(spdlog::level::level_enum level, occurrence what, std::string text);
   void schedule(time_point now);
   void look_for_sick(time_point now);
@@ -244,7 +245,7 @@ class lifecycle {
   [[nodiscard]] run_spec how_to_run() const;
   [[nodiscard]] unsigned holds(std::uint32_t pool) const;
   [[nodiscard]] unsigned must_go_of_own(const place& where) const;
-  [[nodiscard]] bool is_at_own_max(const place& where) const;
+  [[nodiscard]] bool is_closed(const place& where, time_point now) const;
   [[nodiscard]] unsigned claimed_in(std::uint32_t pool) const noexcept { return claimed_ == pool ? 1 : 0; }
   void give_up_claim();
   void forget_backends();
@@ -257,6 +258,7 @@ class lifecycle {
   void refuse_while_nothing_comes(time_point now);
   void release_slow_answers(time_point now);
   void start_failed(const tracked& one, exit_report& report, time_point now);
+  bool refuse(const tracked& one, time_point until, time_point now);
   void crashed(const tracked& one, bool frozen, exit_report& report, time_point now);
   void stands_no_more(tracked& one);
   void remember_failure(std::string reason, std::string detail, std::vector<std::string> last_lines);

@@ -54,7 +54,7 @@ bool lifecycle::start_somewhere(bool within_min, time_point now) {
   around_.pools.want(number_);
   // A frozen instance goes first, but only where its place would be ours, and one at a time.
   for (const auto& where : places_) {
-    if (is_at_own_max(where) || !around_.pools.must_go(where.pool, within_min, now, claimed_in(where.pool))) continue;
+    if (is_closed(where, now) || !around_.pools.must_go(where.pool, within_min, now, claimed_in(where.pool))) continue;
     room_comes_ = around_.pools.some_leave(where.pool) || (around_.make_room && around_.make_room(where.pool));
     if (room_comes_) break;
   }
@@ -78,13 +78,14 @@ unsigned lifecycle::must_go_of_own(const place& where) const {
                   where.standing > 0U ? beyond(here - left, *where.standing) : 0);
 }
 
-bool lifecycle::is_at_own_max(const place& where) const {
-  return must_go_of_own(where) > 0;
+/// To this revision, whatever room the pool has.
+bool lifecycle::is_closed(const place& where, time_point now) const {
+  return must_go_of_own(where) > 0 || now < where.refused_until;
 }
 
 std::optional<std::uint32_t> lifecycle::find_place(bool within_min, time_point now) const {
   const auto has_place = [&](const place& where) {
-    return !is_at_own_max(where) && around_.pools.has_room(where.pool, within_min, now, claimed_in(where.pool));
+    return !is_closed(where, now) && around_.pools.has_room(where.pool, within_min, now, claimed_in(where.pool));
   };
   // What is there in any case is used first.
   for (const auto& where : places_) {
@@ -110,7 +111,7 @@ unsigned lifecycle::most() const {
 std::vector<lifecycle::full_pool> lifecycle::full_pools(time_point now) const {
   std::vector<full_pool> out;
   for (const auto& where : places_) {
-    if (is_at_own_max(where)) continue;
+    if (is_closed(where, now)) continue;
     const auto must_go = around_.pools.must_go(where.pool, false, now, claimed_in(where.pool));
     if (must_go && *must_go > 0) out.push_back(full_pool{where.pool, *must_go});
   }
@@ -167,8 +168,11 @@ void lifecycle::start_in(std::uint32_t pool, time_point now, std::string found) 
   around_.pools.take(pool, now);
   if (claimed_ == pool) give_up_claim();
   around_.by_id.emplace(spec.id, this);
-  if (!instances_.back().found)
-    tell(spdlog::level::debug, about(instances_.back(), "start"), fmt::format("instance {} is started", spec.instance));
+  if (!instances_.back().found) {  // the log has why one more is wanted
+    auto what = about(instances_.back(), "start");
+    what.text = "instance " + spec.instance + " is started";
+    around_.story->add(std::move(what), around_.wall());
+  }
   instances_.back().with->start(spec);
 }
 
@@ -192,7 +196,7 @@ void lifecycle::make_room_for_itself(time_point now) {
       return one.outdated && one.pool == where.pool && (one.at == phase::ready || one.at == phase::ejected);
     };
     const auto full = around_.pools.must_go(where.pool, false, now, claimed_in(where.pool));
-    if (!full) continue;
+    if (!full || now < where.refused_until) continue;
     const auto must_go = std::max(*full, must_go_of_own(where));
     if (must_go == 0 || static_cast<unsigned>(std::ranges::count_if(instances_, goes)) < must_go) continue;
     claim(where.pool);
@@ -310,6 +314,7 @@ void lifecycle::on_standing(std::uint32_t pool, unsigned count, time_point now) 
   if (where == places_.end()) return;
   if (count > where->standing.value_or(0)) {
     around_.pools.refuse_no_more(pool);
+    where->refused_until = {};
     backoff_ = {};  // what failed before says nothing about one that was not there
   }
   where->standing = count;
@@ -317,25 +322,27 @@ void lifecycle::on_standing(std::uint32_t pool, unsigned count, time_point now) 
 }
 
 void lifecycle::on_well_again(std::uint32_t pool, time_point now) {
-  const auto its = std::ranges::find(places_, pool, &place::pool) != places_.end();
-  if (!its || !failure_ || !is_for_room(failure_->reason)) return;
-  backoff_ = {};
+  const auto its = std::ranges::find(places_, pool, &place::pool);
+  if (its == places_.end()) return;
+  its->refused_until = {};
+  if (failure_ && is_for_room(failure_->reason)) backoff_ = {};
   evaluate(now);
 }
 
 void lifecycle::start_failed(const tracked& one, exit_report& report, time_point now) {
   if (one.found && report.reason == "gone") {
     // It says nothing about the function: it has ended, or serves a start that was on its way already.
-    around_.log.info("function {}: nothing to take over: {}", runtime_->function->name, printable(report.detail));
+    tell(spdlog::level::info, about(one, "stopped", report.reason),
+         fmt::format("nothing to take over: {}", printable(report.detail)));
     return;
   }
   const auto others = in_phase(phase::ready) + in_phase(phase::starting);
   // A pool that cannot be reached is like one without room: the next one is asked.
   const bool for_room = is_for_room(report.reason);
   if (for_room) {
-    around_.pools.refuse_until(one.pool, now + capacity_pause);
+    const bool known = refuse(one, now + capacity_pause, now);
     ++past().start_failures[report.reason];
-    tell(spdlog::level::warn, about(one, "no-capacity", report.reason),
+    tell(known ? spdlog::level::debug : spdlog::level::warn, about(one, "no-capacity", report.reason),
          fmt::format("pool {} has no capacity: {}; it is asked again in {}", around_.pools.name_of(one.pool),
                      printable(report.detail), in_words(capacity_pause)));
     if (find_place(false, now) || others > 0) return;  // the next pool, or those that are there
@@ -350,6 +357,17 @@ void lifecycle::start_failed(const tracked& one, exit_report& report, time_point
                    others ? std::to_string(others) + " ready or starting remain, " : std::string(),
                    in_words(backoff_.retry_at() - now), as_tail(report.last_lines)));
   remember_failure(std::move(report.reason), std::move(report.detail), std::move(report.last_lines));
+}
+
+/// The pool of that start is not asked again before then; true when that was known already, of another start.
+bool lifecycle::refuse(const tracked& one, time_point until, time_point now) {
+  if (!one.with->traits().apart) {
+    const bool known = around_.pools.refusal_ends(one.pool, now).has_value();
+    around_.pools.refuse_until(one.pool, until);
+    return known;
+  }
+  const auto where = std::ranges::find(places_, one.pool, &place::pool);
+  return where != places_.end() && std::exchange(where->refused_until, until) > now;
 }
 
 /// What dies while frozen did not fail at its work, so it delays no start: whoever calls next gets another one.

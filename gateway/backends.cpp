@@ -52,9 +52,9 @@ std::shared_ptr<activator::backend> backends::make(const config::pool& of) {
       return thread_.make(around_.listener, {.may_be_standby = true},
                           making<kubernetes::kubernetes_backend>(kubernetes_settings(of)));
     case config::pool_backend::webhook:
-      return thread_.make(around_.listener, {}, making<webhook::webhook_backend>(webhook_settings(of)));
+      return thread_.make(around_.listener, {.apart = true}, making<webhook::webhook_backend>(webhook_settings(of)));
     case config::pool_backend::fixed:
-      return thread_.make(around_.listener, {}, making<fixed::static_backend>(static_settings(of)));
+      return thread_.make(around_.listener, {.apart = true}, making<fixed::static_backend>(static_settings(of)));
   }
   if (!processes_) {
     processes_ = std::make_shared<process::process_backend>(around_.control, around_.keeper_socket, around_.listener,

@@ -72,6 +72,9 @@ struct backend_state {
   /// Another rouse works it: nothing is started or stopped by this one until that is over.
   bool standby = false;
   std::string problem;  ///< what is wrong and what to do, in a sentence; empty: nothing
+  /// How often something that was away came back: starts that failed for that are tried again. Part of it may still be
+  /// away, so `problem` alone does not tell.
+  unsigned recoveries = 0;
   friend bool operator==(const backend_state&, const backend_state&) = default;
 };
 
@@ -110,6 +113,9 @@ struct backend_traits {
   /// Another rouse may be working it. on_state() comes soon, in any case, and says whether one is, or what keeps it
   /// from knowing; before that nobody knows.
   bool may_be_standby = false;
+  /// Every function has something of its own there, a scaler or endpoints: that there is no room for one, or that it is
+  /// away, says nothing about the others.
+  bool apart = false;
 };
 
 class backend {

@@ -289,18 +289,22 @@ awaitable<bool> admin_connection::answer_story(std::string_view query) {
     reply_.type = event_stream_type;
   } else {
     const auto& story = *shared_.sources.story;
-    if (const auto seen = last_event_id(head_)) wanted->after = *seen;
-    if (wanted->after > story.last()) wanted->after = 0;  // of a daemon before this one
+    if (const auto seen = last_event_id(head_)) {  // it was here before, and the limit was for that time
+      wanted->after = *seen;
+      wanted->limit = activator::chronicle::max_entries;
+    }
+    if (wanted->after > story.last()) wanted->after = 0;  // of an earlier daemon, whose clock was ahead
     news_source news = [&] {
       auto entries = story.since(wanted->after);
-      if (!entries.empty()) wanted->after = entries.back().number;
-      std::erase_if(
-          entries, [&](const auto& one) { return !wanted->function.empty() && one.what.function != wanted->function; });
+      if (!entries.empty()) wanted->after = entries.back()->number;
+      std::erase_if(entries, [&](const auto& one) {
+        return !wanted->function.empty() && one->what.function != wanted->function;
+      });
       // So many of what there is; of what comes, all.
       const auto most = std::exchange(wanted->limit, activator::chronicle::max_entries);
       std::string text;
       for (std::size_t i = entries.size() - std::min(entries.size(), most); i < entries.size(); ++i)
-        append_event(text, entries[i]);
+        append_event(text, *entries[i]);
       return text;
     };
     last_ = true;

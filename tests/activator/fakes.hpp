@@ -28,6 +28,7 @@ struct fake_backend final : activator::backend {
   std::vector<stop_call> stops;
   bool freezes = true;                ///< traits().can_freeze
   bool shared = false;                ///< traits().may_be_standby
+  bool apart = false;                 ///< traits().apart
   std::vector<std::uint64_t> frozen;  ///< ids, in order
   std::vector<std::uint64_t> thawed;
   std::function<void()> on_stop;
@@ -50,7 +51,7 @@ struct fake_backend final : activator::backend {
     if (on_stop) on_stop();
   }
   [[nodiscard]] activator::backend_traits traits() const noexcept override {
-    return {.can_freeze = freezes, .may_be_standby = shared};
+    return {.can_freeze = freezes, .may_be_standby = shared, .apart = apart};
   }
   void freeze(std::uint64_t id) override { frozen.push_back(id); }
   void thaw(std::uint64_t id) override { thawed.push_back(id); }

@@ -284,7 +284,7 @@ TEST_CASE("whether it is a standby is told once that is known of every backend, 
   r.subject->on_standby([&](bool standby) { told.push_back(standby); });
   const auto turn = [&] {
     r.control.restart();
-    r.control.run_for(5ms);
+    r.control.poll();
   };
 
   SECTION("where none can be, at the beginning") {
@@ -318,4 +318,48 @@ TEST_CASE("whether it is a standby is told once that is known of every backend, 
       CHECK(told == std::vector{true, false});
     }
   }
+}
+
+TEST_CASE("a configuration without the pool of a standby makes it none") {
+  rig r(functions({"a"}));
+  std::vector<bool> told;
+  r.subject->on_standby([&](bool standby) { told.push_back(standby); });
+  r.backend.shared = true;
+  r.subject->start();
+  r.subject->on_state("local", {.standby = true, .problem = {}});
+  REQUIRE(told == std::vector{true});
+  r.backend.shared = false;
+  auto next = std::make_shared<config::snapshot>(*r.config);
+  SECTION("for it is reached in another way") {
+    next->pools[0].connection.network = "another";
+  }
+  SECTION("for it has another name") {
+    next->pools[0].name = "other";
+  }
+  r.subject->reload(next, std::make_shared<const router::route_table>(*next));
+  CHECK(told.size() == 1);
+  r.control.restart();
+  r.control.poll();
+  CHECK(told == std::vector{true, false});
+}
+
+TEST_CASE("a backend of which a part came back is asked again, whatever is wrong with the rest") {
+  rig r(functions({"a"}));
+  r.subject->start();
+  r.request();
+  r.until([&] { return r.backend.starts.size() == 1; });
+  r.subject->on_state("local", {.standby = false, .problem = "a and b are away"});
+  activator::exit_report away;
+  away.reason = "unavailable";
+  away.detail = "a is away";
+  r.subject->on_exit(1, away);
+  r.request();
+  CHECK(r.last == parking_lot::park_result::start_failed);
+  r.subject->on_state("local", {.standby = false, .problem = "b is away"});
+  r.request();
+  CHECK(r.last == parking_lot::park_result::start_failed);
+  r.subject->on_state("local", {.standby = false, .problem = "b is away", .recoveries = 1});
+  r.request();
+  CHECK(r.last == parking_lot::park_result::parked);
+  r.until([&] { return r.backend.starts.size() == 2; });
 }

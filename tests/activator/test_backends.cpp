@@ -294,3 +294,38 @@ TEST_CASE("how far a start is can be seen while it lasts") {
   r.ready(1);
   CHECK(r.life->status(r.now).instances.at(0).progress.empty());
 }
+
+TEST_CASE("a refusal holds for the pool, or where functions are apart for the one that it was for") {
+  rig r;
+  r.backend.apart = GENERATE(false, true);
+  r.request();
+  r.exits(1, "no-capacity");
+  CHECK(r.book.refusal_ends(0, r.now).has_value() != r.backend.apart);
+  r.advance(2s);  // behind the back-off
+  auto& parked = r.request();
+  CHECK(r.last == parking_lot::park_result::parked);
+  CHECK(r.backend.starts.size() == 1);
+  SECTION("for five seconds") {
+    r.advance(2900ms);
+    CHECK(r.backend.starts.size() == 1);
+    r.advance(200ms);
+    CHECK(r.backend.starts.size() == 2);
+  }
+  SECTION("or until it is known to have room") {
+    r.book.refuse_no_more(0);
+    r.life->on_well_again(0, r.now);
+    CHECK(r.backend.starts.size() == 2);
+  }
+  r.ready(2);
+  CHECK(parked.served());
+}
+
+TEST_CASE("starts that are refused together are one warning and one event") {
+  rig r([](config::revision& of) { of.scale.max = 20; });
+  for (int i = 0; i < 6; ++i) r.request();
+  REQUIRE(r.backend.starts.size() == 6);
+  for (std::uint64_t id = 1; id <= 6; ++id) r.exits(id, "unavailable");
+  CHECK(r.log.count("has no capacity") == 1);
+  const auto all = r.around.story->since(0);
+  CHECK(std::ranges::count(all, "no-capacity", [](const auto& one) { return one->what.type; }) == 1);
+}

@@ -27,12 +27,18 @@ TEST_CASE("the last things that happened, by number") {
   for (const char* text : {"a", "b", "c"}) subject.add(with_text(text), now);
   CHECK(subject.last() == 3);
   REQUIRE(subject.since(1).size() == 2);
-  CHECK(subject.since(1)[0].number == 2);
-  CHECK(subject.since(1)[0].what.text == "b");
-  CHECK(subject.since(1)[0].at == now);
-  CHECK(subject.since(0, 1).at(0).what.text == "c");
+  CHECK(subject.since(1)[0]->number == 2);
+  CHECK(subject.since(1)[0]->what.text == "b");
+  CHECK(subject.since(1)[0]->at == now);
   CHECK(subject.since(3).empty());
   CHECK(subject.since(99).empty());
+
+  chronicle later(1000);
+  CHECK(later.last() == 1000);
+  CHECK(later.since(3).empty());
+  later.add(with_text("d"), now);
+  REQUIRE(later.since(3).size() == 1);
+  CHECK(later.since(3)[0]->number == 1001);
 }
 
 TEST_CASE("what is remembered is bounded, in entries and in bytes") {
@@ -40,12 +46,12 @@ TEST_CASE("what is remembered is bounded, in entries and in bytes") {
   const std::chrono::system_clock::time_point now;
   for (std::size_t i = 0; i < chronicle::max_entries + 10; ++i) subject.add(with_text("x"), now);
   CHECK(subject.since(0).size() == chronicle::max_entries);
-  CHECK(subject.since(0).front().number == 11);
+  CHECK(subject.since(0).front()->number == 11);
   const std::string large(3 * chronicle::max_text_bytes, 'y');
   const auto most = chronicle::max_bytes / chronicle::max_text_bytes;
   for (std::size_t i = 0; i < 2 * most; ++i) subject.add(with_text(large), now);
   CHECK(subject.since(0).size() == most);
-  CHECK(subject.since(0).back().what.text.size() == chronicle::max_text_bytes);
+  CHECK(subject.since(0).back()->what.text.size() == chronicle::max_text_bytes);
 }
 
 TEST_CASE("what happens to instances is told with what it is about") {
@@ -54,16 +60,16 @@ TEST_CASE("what happens to instances is told with what it is about") {
   const auto last = [&] {
     const auto all = story.since(0);
     REQUIRE_FALSE(all.empty());
-    return all.back().what;
+    return all.back()->what;
   };
   const auto types = [&] {
     std::vector<std::string> out;
-    for (const auto& one : story.since(0)) out.emplace_back(one.what.type);
+    for (const auto& one : story.since(0)) out.emplace_back(one->what.type);
     return out;
   };
   auto& parked = r.request();
   REQUIRE(types() == std::vector<std::string>{"scale", "start"});
-  const auto scaled = story.since(0)[0].what;
+  const auto scaled = story.since(0)[0]->what;
   REQUIRE(scaled.count);
   CHECK((scaled.count->from == 0 && scaled.count->to == 1));
   CHECK(scaled.cause == "demand");
@@ -84,24 +90,24 @@ TEST_CASE("what happens to instances is told with what it is about") {
     REQUIRE(parked.served());
     r.exits(1, "signalled");
     const auto all = story.since(0);
-    const auto crashed = std::ranges::find(all, "crashed", [](const auto& one) { return one.what.type; });
+    const auto crashed = std::ranges::find(all, "crashed", [](const auto& one) { return one->what.type; });
     REQUIRE(crashed != all.end());
-    CHECK(crashed->what.cause == "signalled");
-    CHECK(crashed->what.instance == started.instance);
+    CHECK((*crashed)->what.cause == "signalled");
+    CHECK((*crashed)->what.instance == started.instance);
   }
   SECTION("it cannot be started") {
     r.exits(1, "exited");
     const auto all = story.since(0);
-    const auto failed = std::ranges::find(all, "failed", [](const auto& one) { return one.what.type; });
+    const auto failed = std::ranges::find(all, "failed", [](const auto& one) { return one->what.type; });
     REQUIRE(failed != all.end());
-    CHECK(failed->what.cause == "exited");
-    CHECK(failed->what.text.find("could not be started") != std::string::npos);
+    CHECK((*failed)->what.cause == "exited");
+    CHECK((*failed)->what.text.find("could not be started") != std::string::npos);
   }
   SECTION("its pool has no room") {
     r.exits(1, "no-capacity");
     const auto all = story.since(0);
-    const auto refused = std::ranges::find(all, "no-capacity", [](const auto& one) { return one.what.type; });
+    const auto refused = std::ranges::find(all, "no-capacity", [](const auto& one) { return one->what.type; });
     REQUIRE(refused != all.end());
-    CHECK(refused->what.pool == "local");
+    CHECK((*refused)->what.pool == "local");
   }
 }

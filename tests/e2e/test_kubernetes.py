@@ -127,6 +127,13 @@ class Failures(Kubernetes):
             self.assertIn(f"rouse may not patch deployments/scale in namespace {self.space}", detail)
             self.assertIn("rbac.yaml", rouse.pools()["k"]["problem"])
             self.assertIn("there is no Deployment none", rouse.get("/function/none").problem()["detail"])
+        config = self.config(echo=function("echo"))
+        config["pools"]["k"]["namespace"] = "nowhere"
+        with Daemon(config) as rouse:
+            wait_for(lambda: 'namespaces "nowhere" not found' in (rouse.pools()["k"]["problem"] or ""))
+            problem = rouse.get("/function/echo", timeout=60).problem()
+            self.assertEqual((problem["status"], problem["type"]), (503, "no-capacity"))
+            self.assertIn('namespaces "nowhere" not found', problem["detail"])
 
     def test_the_api_server_is_away(self):
         self.make("warm", command=self.fast(2))

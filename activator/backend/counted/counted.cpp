@@ -240,10 +240,11 @@ void instances::tick(time_point now) {
 std::optional<instances::time_point> instances::due() const {
   std::optional<time_point> first;
   const auto take = [&](time_point at) { first = first ? std::min(*first, at) : at; };
+  const bool without = (refusal_ || away_since_) && waiting() > starting_free();
   for (const auto& [id, one] : ids_) {
     if (one.stopping || one.confirmed) continue;
     take(one.deadline + (one.ready ? poll_patience : std::chrono::seconds(0)));
-    if (!one.name.empty() || waiting() <= starting_free()) continue;
+    if (!without || !one.name.empty()) continue;
     if (refusal_) take(one.began + refusal_after);
     if (away_since_) take(*away_since_ + away_patience);
   }

@@ -85,7 +85,9 @@ void docker_instance::on_pulled(std::string word, const std::string& problem, bo
   if (away) {
     waited_for_ = problem;
     at_ = phase::waiting;
-    return host_.docker().suspect();
+    host_.docker().suspect();
+    if (host_.docker().hopeless()) on_hopeless(host_.docker().problem());
+    return;
   }
   if (!word.empty())
     return fail(std::move(word), "the image " + spec_.image + " is not there and could not be pulled: " + problem);
@@ -200,8 +202,11 @@ void docker_instance::wait_for_engine(const http::response& answer) {
 }
 
 void docker_instance::on_hopeless(const std::string& problem) {
-  const bool cut_short = (at_ == phase::creating || at_ == phase::starting) && !waited_for_.empty();
-  if (at_ == phase::waiting || cut_short) fail("unavailable", "cannot be started: " + problem);
+  if (at_ != phase::waiting && at_ != phase::creating && at_ != phase::starting) return;
+  verdict_ = "unavailable";
+  detail_ = "cannot be started: " + problem;
+  call_.cancel();
+  made_ ? give_up() : report();
 }
 
 /// It cannot be started. What there is of it is removed before that is reported.

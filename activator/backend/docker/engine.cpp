@@ -188,7 +188,8 @@ void engine::state::on_lost(const std::string& why) {
     if (problem.empty()) be_patient();
     const auto jitter = std::uniform_real_distribution<double>(0.75, 1.25)(random);
     retry.expires_after(std::chrono::duration_cast<milliseconds>(pause * jitter));
-    pause = std::min(pause * 2, longest_pause);
+    // Starts are waiting for it, as long as they do.
+    pause = std::min(pause * 2, away_long ? longest_pause : milliseconds(1000));
     set_problem("the Docker Engine does not answer: " + why);
   }
   retry.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {

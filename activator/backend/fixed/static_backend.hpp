@@ -28,6 +28,7 @@ class static_backend final : public activator::backend {
   static_backend(boost::asio::io_context& io, activator::backend_listener& listener, static_settings settings);
   ~static_backend() override;
 
+  [[nodiscard]] activator::backend_traits traits() const noexcept override { return {.apart = true}; }
   void serve(const activator::run_spec& spec) override;
   void forget(std::uint32_t key) override;
   void start(const activator::start_spec& spec) override;

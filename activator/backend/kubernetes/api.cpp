@@ -16,7 +16,12 @@ constexpr std::chrono::seconds token_age{60};
 }  // namespace
 
 std::chrono::milliseconds retry_delay::next(std::minstd_rand& random) {
-  const auto full = std::min<std::int64_t>(10'000, std::int64_t{100} << std::min(step_, 10u));
+  // For as long as starts wait for it (activator::away_patience), the wait is for no long pause.
+  constexpr unsigned quick = 4, patient = 16;
+  const auto full = step_ < quick ? std::int64_t{100} << step_
+                    : step_ < patient
+                        ? std::int64_t{1000}
+                        : std::min<std::int64_t>(10'000, std::int64_t{2000} << std::min(step_ - patient, 4u));
   ++step_;
   return std::chrono::milliseconds(full / 2 + std::uniform_int_distribution<std::int64_t>(0, full / 2)(random));
 }

@@ -254,6 +254,7 @@ struct kubernetes_backend::impl {
     for (const auto& [source, what] : problems)
       if (away.empty() && !source.starts_with(of_one)) away = what;
     if (state.standby) away = "another rouse (" + lease->holder() + ") works namespace " + with->name_space();
+    if (away.empty() && !away_before.empty()) ++state.recoveries;
     if (away.empty() || away_before.empty()) away_since = std::chrono::steady_clock::now();
     for (const auto& [name, one] : controls) one->set_problem(away, away_since);
     // Whose it is comes first: whoever asks would take silence for a yes.

@@ -67,6 +67,8 @@ void lease_keeper::read() {
       look_at_failure(answer, "get leases");
     }
     go_on();
+    // Whoever takes the Lease says so when it is written; whoever waits for it has seen all that there is to see.
+    if (book_.is_others() && answer.status == 200 && std::exchange(troubled_, false)) to_.on_problem({});
   });
 }
 
@@ -82,7 +84,7 @@ void lease_keeper::write(bool create, lease_record record) {
                          book_.wrote(std::move(record), std::move(now_is->version), sent);
                          delay_.reset();
                          if (std::exchange(troubled_, false)) to_.on_problem({});
-                       } else if (answer.status == 409 || answer.status == 404) {
+                       } else if (answer.status == 409 || (answer.status == 404 && !create)) {
                          book_.conflicted();
                        } else {
                          look_at_failure(answer, create ? "create leases" : "update leases");

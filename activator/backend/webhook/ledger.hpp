@@ -87,6 +87,8 @@ class ledger {
   /// Why the scaler cannot be asked, and since when; empty: it can.
   void set_problem(std::string why, time_point since);
   [[nodiscard]] const std::string& problem() const noexcept { return problem_; }
+  /// Too long to be waited for.
+  [[nodiscard]] bool away_long(time_point now) const { return !problem_.empty() && now >= away_at_; }
   /// Ends starts whose time is over, and those that a scaler that is away has nothing for.
   void expire(time_point now);
 

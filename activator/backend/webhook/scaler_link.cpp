@@ -20,6 +20,7 @@ using std::chrono::milliseconds;
 constexpr std::size_t most_answer = 4 * 1024 * 1024;
 constexpr milliseconds first_pause{100};
 constexpr milliseconds longest_pause{10'000};
+constexpr milliseconds pause_of_the_patient{1'000};
 constexpr milliseconds longest_retry_after{60'000};
 constexpr unsigned most_doubled = 7;  ///< 100 ms doubled so often is above 10 s
 constexpr std::chrono::minutes forgotten_for{10};
@@ -176,6 +177,7 @@ void scaler_link::on_listing(const std::string& body, std::uint64_t round) {
   const auto got = parse_listing(body, wrong);
   if (!got) return fail("the answer of " + who() + " " + wrong, {});
   failures_ = 0;
+  if (!books_.problem().empty()) host_.on_recovery();
   books_.set_problem({}, clock::now());
   books_.heard(*got, round, clock::now());
   wait(pace());
@@ -191,7 +193,9 @@ void scaler_link::refuse(const std::string& problem) {
 void scaler_link::fail(std::string problem, milliseconds at_least) {
   books_.set_problem(std::move(problem), clock::now());
   backing_off_ = true;
-  const auto pause = std::min(first_pause * (1 << std::min(failures_, most_doubled)), longest_pause);
+  // While starts wait for it, they wait for no long pause.
+  const auto longest = books_.away_long(clock::now()) ? longest_pause : pause_of_the_patient;
+  const auto pause = std::min(first_pause * (1 << std::min(failures_, most_doubled)), longest);
   failures_ = std::min(failures_ + 1, most_doubled);
   wait(std::max(pause, at_least));
 }

@@ -36,6 +36,8 @@ class link_host {
   /// Something for the listener: posted, in order.
   virtual void tell(std::uint32_t key, ledger::event news) = 0;
   virtual void tell_ready(std::uint64_t id, activator::ready_report report) = 0;
+  /// A scaler that could not be asked can be again; on_change() follows.
+  virtual void on_recovery() = 0;
   /// A link's problem or its end may have changed; called from handlers only.
   virtual void on_change() = 0;
 

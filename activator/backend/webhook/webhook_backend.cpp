@@ -33,6 +33,7 @@ struct webhook_backend::impl final : link_host {
   std::shared_ptr<backend_http::client> client_to(const backend_http::origin& where) override;
   void tell(std::uint32_t key, ledger::event news) override;
   void tell_ready(std::uint64_t id, activator::ready_report report) override { listener_.on_ready(id, report); }
+  void on_recovery() override { ++recoveries_; }
   void on_change() override;
 
   scaler_link& link_of(const activator::run_spec& spec);
@@ -53,7 +54,8 @@ struct webhook_backend::impl final : link_host {
   std::vector<std::unique_ptr<scaler_link>> leaving_;                   ///< forgotten ones
   std::map<std::uint64_t, std::uint32_t> keys_;                         ///< of ids that have not had their last word
   bool let_go_ = false;                                                 ///< rouse ends
-  std::string problem_;                                                 ///< as it was told
+  activator::backend_state told_;
+  unsigned recoveries_ = 0;
   /// What is posted holds it weakly.
   std::shared_ptr<impl*> alive_ = std::make_shared<impl*>(this);
 };
@@ -115,13 +117,12 @@ void webhook_backend::impl::on_change() {
 void webhook_backend::impl::tell_state() {
   std::string now = unusable_;
   for (auto at = links_.begin(); at != links_.end() && now.empty(); ++at) now = at->second->problem();
-  if (now == problem_) return;
-  problem_ = now;
-  post([this, now = std::move(now)] {
-    activator::backend_state state;
-    state.problem = now;
-    listener_.on_state(settings_.pool, std::move(state));
-  });
+  activator::backend_state state;
+  state.problem = std::move(now);
+  state.recoveries = recoveries_;
+  if (state == told_) return;
+  told_ = state;
+  post([this, state]() mutable { listener_.on_state(settings_.pool, std::move(state)); });
 }
 
 /// Reports go out in the order in which things happened, and never from inside a call.

@@ -30,6 +30,7 @@ class webhook_backend final : public activator::backend {
   webhook_backend(boost::asio::io_context& io, activator::backend_listener& listener, webhook_settings settings);
   ~webhook_backend() override;
 
+  [[nodiscard]] activator::backend_traits traits() const noexcept override { return {.apart = true}; }
   void serve(const activator::run_spec& spec) override;
   void forget(std::uint32_t key) override;
   void start(const activator::start_spec& spec) override;

@@ -425,6 +425,10 @@ TEST_CASE("errors in words") {
   retry_delay delay;
   auto last = delay.next(random);
   CHECK((last >= std::chrono::milliseconds(50) && last <= std::chrono::milliseconds(100)));
+  for (int i = 0; i < 15; ++i) {
+    last = delay.next(random);
+    CHECK(last <= std::chrono::seconds(1));
+  }
   for (int i = 0; i < 20; ++i) last = delay.next(random);
   CHECK((last >= std::chrono::seconds(5) && last <= std::chrono::seconds(10)));
 }
