@@ -457,8 +457,10 @@ void away_contract(bench<Fixture>& on) {
   CHECK_FALSE(on.of(kept).leaving);
   CHECK(get_status(dial(on.of(kept).where)) == 200);
 
+  const auto recoveries = on.heard.state.recoveries;
   on.fixture.restore();
   CHECK(run_until(on.control, [&] { return on.heard.state.problem.empty(); }));
+  CHECK(on.heard.state.recoveries > recoveries);
   REQUIRE(on.ended(ended));
   CHECK(on.refuses(on.of(ended).where));
   const auto next = on.start(on.fixture.starts());

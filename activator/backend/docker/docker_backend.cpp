@@ -75,6 +75,7 @@ struct docker_backend::impl final : instance_host, engine_listener, pull_listene
   const docker_settings settings_;
   std::minstd_rand random_;
   bool with_init_ = true;
+  unsigned recoveries_ = 0;  ///< of the engine
   bool all_served_ = false;
   std::map<std::uint32_t, activator::run_spec> served_;
   std::map<std::string, stray> strays_;
@@ -234,8 +235,10 @@ void docker_backend::impl::on_event(const event& what) {
 }
 
 void docker_backend::impl::on_problem(const std::string& problem) {
+  if (problem.empty()) ++recoveries_;
   activator::backend_state state;
   state.problem = problem;
+  state.recoveries = recoveries_;
   listener_.on_state(settings_.pool, std::move(state));
   if (!docker_.hopeless()) return;
   for (const auto& instance : all()) instance->on_hopeless(problem);

@@ -212,6 +212,25 @@ TEST_CASE("a scaler that is away fails a start when its time is over") {
   CHECK(on.heard.of(1).exit.detail.find("refused") != std::string::npos);
 }
 
+TEST_CASE("that one of two scalers is back is told, though the other is not") {
+  bed on;
+  auto lost = on.spec();
+  lost.key = 2;
+  {
+    const small_server gone([](int, int) {});
+    lost.url = "http://127.0.0.1:" + std::to_string(gone.port());
+  }
+  on.with->serve(lost);
+  on.scaler.then(503, "not now");
+  on.start(1);
+  REQUIRE(on.until([&] { return on.heard.state.problem.find("503") != std::string::npos; }));
+  CHECK(on.heard.state.recoveries == 0);
+  on.scaler.instead(200, R"({"instances": [{"name": "a", "state": "ready", )" + on.at_function + "}]}");
+  REQUIRE(on.ready(1));
+  CHECK(on.until([&] { return on.heard.state.recoveries == 1; }));
+  CHECK(on.heard.state.problem.find("refused") != std::string::npos);
+}
+
 TEST_CASE("what is found is told, taken over and removed by name") {
   bed on;
   const std::string a = R"({"name": "a", "state": "ready", )" + on.at_function + "}";
