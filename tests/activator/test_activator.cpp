@@ -326,6 +326,7 @@ TEST_CASE("a configuration without the pool of a standby makes it none") {
   r.subject->on_standby([&](bool standby) { told.push_back(standby); });
   r.backend.shared = true;
   r.subject->start();
+  r.control.poll();
   r.subject->on_state("local", {.standby = true, .problem = {}});
   REQUIRE(told == std::vector{true});
   r.backend.shared = false;
